@@ -1,0 +1,69 @@
+# The operator's image; also what consumers run the venvs with, since a venv needs the interpreter
+# that it was made by at the same path.
+#
+#   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" \
+#     -t configbuild-operator:dev .
+#
+# Works with a read-only root: it writes below /var/lib/configbuild and /tmp only.
+
+ARG BASE=docker.io/library/python:3.13-slim
+
+FROM ${BASE} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+# pip stays behind in a venv of its own: the operator's has none.
+RUN python3 -m venv /opt/tools \
+ && python3 -m venv --without-pip /opt/configbuild
+
+# The dependencies first, a layer that changes only with the lock: every file by its hash, wheels
+# only, so that nothing is built and nothing that the lock does not name gets in.
+COPY requirements/operator.txt /src/requirements/operator.txt
+RUN /opt/tools/bin/pip --python /opt/configbuild/bin/python install --no-compile --no-deps \
+      --require-hashes --only-binary :all: -r /src/requirements/operator.txt
+
+COPY pyproject.toml README.md LICENSE /src/
+COPY operator /src/operator
+RUN /opt/tools/bin/pip wheel --no-deps --wheel-dir /dist /src \
+ && /opt/tools/bin/pip --python /opt/configbuild/bin/python install --no-compile --no-deps \
+      --no-index /dist/*.whl \
+ && /opt/tools/bin/pip --python /opt/configbuild/bin/python check
+
+# Nothing can be compiled later, on a read-only root. By hash and unchecked, since a copy between
+# stages may change the times that other bytecode is checked by.
+RUN /opt/configbuild/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+      /opt/configbuild/lib
+
+
+FROM ${BASE}
+ARG BASE
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="configbuild-operator" \
+      org.opencontainers.image.description="Turns a declared configuration into a verified Python environment on Kubernetes" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE}"
+
+# The base leaves the standard library uncompiled, which every start of every build's and consumer's
+# interpreter would pay for. The directories left out are large and not imported.
+RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+      -x '/(test|tests|idlelib|lib2to3|turtledemo|site-packages|dist-packages)/' \
+      "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+
+# Numeric in USER, or the kubelet cannot tell that it is not root. The deployment's volumes get the
+# same group (fsGroup).
+RUN groupadd --gid 10001 configbuild \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
+      --shell /usr/sbin/nologin configbuild \
+ && install -d -o 10001 -g 10001 /var/lib/configbuild
+
+# With uv, which is one of the operator's dependencies: in /opt/configbuild/bin, pinned by the lock.
+COPY --from=build /opt/configbuild /opt/configbuild
+
+ENV PATH=/opt/configbuild/bin:$PATH \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 10001:10001
+ENTRYPOINT ["configbuild"]
+CMD ["operator"]

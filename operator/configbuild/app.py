@@ -1,0 +1,153 @@
+"""The operator, wired together: the only place that knows all rooms of the house.
+
+Start: one process at a time per volume (the lock), interpreters, a first complete list (which also
+shows missing permissions), HTTP, kopf. Stop: HTTP first, then builds, then their last status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from configbuild.builds.service import Builds
+from configbuild.builds.workshop import make_reader, make_workshop
+from configbuild.errors import ConfigBuildError
+from configbuild.files import remove_tree
+from configbuild.interpreters import Interpreters, probe
+from configbuild.journal import Journals
+from configbuild.kube.client import Cluster, CrdMissingError, load_configuration
+from configbuild.kube.reconciler import Reconciler
+from configbuild.kube.watch import Watcher
+from configbuild.settings import Settings
+from configbuild.web.app import create_app
+from configbuild.web.server import serve
+
+logger = logging.getLogger(__name__)
+
+# A CRD that is applied after the operator is noticed within this time.
+_CRD_RETRY_S = 2.0
+
+# How long the last status may take to reach the API server; a pod gets 30 s in all.
+_FLUSH_TIMEOUT_S = 5.0
+
+
+class LockedError(ConfigBuildError):
+    """Another operator uses the same volume."""
+
+    reason = "VolumeLocked"
+
+
+async def run_operator(settings: Settings, *, namespaces: Sequence[str]) -> None:
+    """Run the operator until SIGTERM or SIGINT; raises what ended it otherwise.
+
+    ``namespaces`` empty means the whole cluster.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with volume_lock(settings.layout.venvs):
+        # Scratch belongs to builds that run, and under the lock none does.
+        await asyncio.to_thread(remove_tree, settings.layout.scratch_root)
+        interpreters = await probe([settings.python_bin, *settings.python_bins])
+        async with Cluster(await load_configuration()) as cluster:
+            await _operate(settings, namespaces, interpreters, cluster, stop)
+
+
+async def _operate(
+    settings: Settings,
+    namespaces: Sequence[str],
+    interpreters: Interpreters,
+    cluster: Cluster,
+    stop: asyncio.Event,
+) -> None:
+    reconciler = Reconciler(cluster=cluster, namespaces=namespaces)
+    journals = Journals(settings.layout.logs)
+    builds = Builds(
+        catalog=reconciler,
+        reader=make_reader(settings, interpreters, cluster),
+        workshop=make_workshop(settings),
+        journals=journals,
+        listener=reconciler,
+        max_concurrency=settings.max_concurrency,
+        queue_limit=settings.queue_limit,
+    )
+    reconciler.builds = builds
+    watcher = Watcher(
+        namespaces=namespaces,
+        observe=lambda body, deleted: reconciler.observe(body, deleted=deleted),
+    )
+    await _first_list(reconciler, stop)
+    async with _stopping_when(stop) as group:
+        group.create_task(builds.run(), name="builds")
+        group.create_task(reconciler.run(), name="reconciler")
+        group.create_task(watcher.run(), name="watch")
+        group.create_task(
+            serve(
+                create_app(
+                    builds,
+                    journals,
+                    ensure_wait_s=settings.build_ensure_wait_seconds,
+                    ready=lambda: [] if watcher.ready.is_set() else ["watch of ConfigBuilds"],
+                    recorded=reconciler.status_writer.wait_until_written,
+                ),
+                host=settings.http_host,
+                port=settings.http_port,
+                on_started=lambda url: logger.info("HTTP API at %s", url),
+            ),
+            name="http",
+        )
+    async with asyncio.timeout(_FLUSH_TIMEOUT_S):
+        await reconciler.status_writer.flush()
+
+
+@contextmanager
+def volume_lock(directory: Path) -> Iterator[None]:
+    """Hold the volume of venvs; :class:`LockedError` if another process does.
+
+    The lock (flock) goes with the process, however that ends.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".operator.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockedError(
+                f"another operator uses {directory}; there can be one per volume"
+            ) from None
+        yield
+
+
+async def _first_list(reconciler: Reconciler, stop: asyncio.Event) -> None:
+    """List everything once; wait for a CRD that is not there yet."""
+    while not stop.is_set():
+        try:
+            await reconciler.list_all()
+            return
+        except CrdMissingError as error:
+            logger.warning("%s; waiting for it", error)
+            await asyncio.sleep(_CRD_RETRY_S)
+
+
+@asynccontextmanager
+async def _stopping_when(stop: asyncio.Event) -> AsyncIterator[asyncio.TaskGroup]:
+    """Give a task group whose tasks are cancelled once ``stop`` is set."""
+
+    class _Stopped(Exception):  # noqa: N818 - a signal, not an error
+        pass
+
+    async def watch_for_stop() -> None:
+        await stop.wait()
+        raise _Stopped
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+            group.create_task(watch_for_stop(), name="stop")
+    except* _Stopped:
+        logger.info("stopping")

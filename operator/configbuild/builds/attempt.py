@@ -1,0 +1,140 @@
+"""One build attempt, from the queue to its end: its journal, its record, and who may end it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from configbuild.builds.decision import OPERATOR_SHUTDOWN
+from configbuild.builds.records import record_of
+from configbuild.engine import BuildRequest, StepOutput, run_build, step_reason
+from configbuild.errors import ConfigBuildError, StepError
+from configbuild.events import Body, BuildCreated, BuildStep, Event
+from configbuild.journal import JournalWriter
+from configbuild.model import BuildStatus, Step, StepStatus
+from configbuild.outcome import Outcome, canceled, failed, succeeded
+from configbuild.redaction import Redactor
+from configbuild.steplog import StepLog
+
+logger = logging.getLogger(__name__)
+
+
+class Attempt:
+    """A build that waits, runs or has ended in this process.
+
+    It is told to run once (:meth:`run`) and may be told to end at any time (:meth:`cancel`). What
+    happens is written to the journal first, then to :attr:`record`, then ``changed`` is called.
+    """
+
+    def __init__(
+        self,
+        request: BuildRequest,
+        journal: JournalWriter,
+        *,
+        changed_inputs: tuple[str, ...] = (),
+        changed: Callable[[Attempt], None] = lambda _: None,
+    ) -> None:
+        self.request = request
+        self.journal = journal
+        self.outcome: Outcome | None = None
+        self.ended = asyncio.Event()
+        self._changed = changed
+        self._canceled: Outcome | None = None
+        self._engine: asyncio.Task[Outcome] | None = None
+        created = journal.append(
+            BuildCreated(
+                status=BuildStatus.QUEUED,
+                config_id=request.key.name,
+                workspace_id=request.key.namespace,
+                trigger=request.trigger,
+            )
+        )
+        self.record = replace(
+            record_of(created), fingerprint=request.fingerprint.value, changed=changed_inputs
+        )
+
+    async def run(self) -> Outcome:
+        """Run the build to its end; never raises for a build that ends badly.
+
+        Its ``build.completed`` is in the journal and on disk when this returns. Cancellation (the
+        operator stops) ends the build like :meth:`cancel`, then is passed on.
+        """
+        self._engine = asyncio.create_task(self._run_engine(), name=f"engine {self.record.id}")
+        if self._canceled is not None:
+            self._engine.cancel()
+        try:
+            await asyncio.wait({self._engine})
+        except asyncio.CancelledError:
+            self.cancel("the operator was stopped", reason=OPERATOR_SHUTDOWN)
+            await asyncio.wait({self._engine})
+            await self.finish(self._result())
+            raise
+        outcome = self._result()
+        await self.finish(outcome)
+        return outcome
+
+    def cancel(self, message: str, *, reason: str) -> None:
+        """Have the build end soon, with its whole process tree; the first reason given stands."""
+        if self._canceled is None and self.outcome is None:
+            self._canceled = canceled(message, reason=reason)
+            if self._engine is not None:
+                self._engine.cancel()
+
+    async def finish(self, outcome: Outcome) -> None:
+        """Write the end of the build, unless it is written; nothing comes after it."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        event = self.journal.append(outcome.event())
+        await asyncio.shield(asyncio.to_thread(self._close_journal))
+        self._follow(event)
+        self.ended.set()
+
+    def emit(self, body: Body) -> None:
+        """Record an event; see :class:`configbuild.engine.BuildReport`."""
+        self._follow(self.journal.append(body))
+
+    def step_output(self, step: Step) -> StepOutput:
+        """Open the log of a step; see :class:`configbuild.engine.BuildReport`."""
+        return StepLog(self.journal, step=step, redactor=Redactor(()))
+
+    def sync(self) -> None:
+        """Bring the journal to disk; see :class:`configbuild.engine.BuildReport`."""
+        self.journal.sync()
+
+    def _result(self) -> Outcome:
+        assert self._engine is not None
+        if self._engine.cancelled():
+            assert self._canceled is not None
+            return self._canceled
+        return self._engine.result()
+
+    async def _run_engine(self) -> Outcome:
+        try:
+            return succeeded(await run_build(self.request, self))
+        except StepError as error:
+            step = self._failed_step()
+            return failed(error.message, reason=error.reason, exit_code=error.exit_code, step=step)
+        except ConfigBuildError as error:
+            return failed(error.message, reason=error.reason, step=self._failed_step())
+        except Exception as error:
+            logger.exception("build %s failed for a reason of our own", self.record.id)
+            step = self._failed_step()
+            reason = step_reason(step) if step and isinstance(error, OSError) else "InternalError"
+            return failed(f"{type(error).__name__}: {error}", reason=reason, step=step)
+
+    def _failed_step(self) -> Step | None:
+        failed_steps = [s.name for s in self.record.steps if s.status is StepStatus.FAILED]
+        return failed_steps[-1] if failed_steps else None
+
+    def _close_journal(self) -> None:
+        self.journal.sync()
+        self.journal.close()
+
+    def _follow(self, event: Event) -> None:
+        self.record = self.record.after(event)
+        if isinstance(event.body, BuildStep):
+            logger.info("build %s: %s %s", self.record.id, event.body.step, event.body.status)
+        self._changed(self)

@@ -1,0 +1,108 @@
+"""The rules of ensure: given what is declared and what there is, which build runs, if any. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from configbuild.builds.records import BuildRecord
+from configbuild.fingerprint import Fingerprint
+from configbuild.model import BuildStatus, Trigger
+
+# Reasons of builds that ended though nothing was wrong with them.
+OPERATOR_SHUTDOWN = "OperatorShutdown"
+INTERRUPTED = "Interrupted"
+SUPERSEDED = "Superseded"
+
+
+class Verdict(Enum):
+    """What ensure does."""
+
+    REUSE = auto()
+    """The active build is what is declared."""
+    NOTHING = auto()
+    """The newest build of this fingerprint ended without success; trying again would not help."""
+    JOIN = auto()
+    """The running build is what is declared."""
+    BUILD = auto()
+    """Queue a new build; one that runs is superseded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a decision rests on.
+
+    ``active_fingerprint`` is ``None`` without an active build, ``active_usable`` says whether it
+    stands on disk; ``known_inputs`` are those of the active or else the newest build.
+    """
+
+    declared: Fingerprint
+    generation_changed: bool
+    active_fingerprint: str | None
+    active_usable: bool
+    known_inputs: dict[str, str]
+    running: BuildRecord | None
+    newest: BuildRecord | None
+    force: bool = False
+    requested: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A verdict; with :attr:`Verdict.BUILD`, why, and which inputs changed."""
+
+    verdict: Verdict
+    trigger: Trigger | None = None
+    changed: tuple[str, ...] = ()
+
+
+def decide(facts: Facts) -> Decision:
+    """Apply the four rules of ensure in their order."""
+    declared = facts.declared.value
+    running = facts.running
+    if not facts.force:
+        if running is not None and running.fingerprint == declared:
+            return Decision(verdict=Verdict.JOIN)
+        if facts.active_fingerprint == declared and facts.active_usable:
+            return Decision(verdict=Verdict.REUSE)
+        if running is None and not facts.requested and _is_settled(facts):
+            return Decision(verdict=Verdict.NOTHING)
+    changed = facts.declared.changed_from(facts.known_inputs) if facts.known_inputs else ()
+    return Decision(verdict=Verdict.BUILD, trigger=_trigger(facts, changed), changed=changed)
+
+
+def _is_settled(facts: Facts) -> bool:
+    """Whether the newest build of this fingerprint ended badly for a reason that stays."""
+    newest = facts.newest
+    if newest is None or newest.fingerprint != facts.declared.value:
+        return False
+    if newest.status not in (BuildStatus.FAILED, BuildStatus.CANCELED):
+        return False
+    if newest.reason == INTERRUPTED:
+        # Interrupted twice in a row: the build itself may be what ends the operator.
+        return newest.trigger is Trigger.INTERRUPTED
+    return newest.reason not in (OPERATOR_SHUTDOWN, SUPERSEDED)
+
+
+def _trigger(facts: Facts, changed: tuple[str, ...]) -> Trigger:
+    newest = facts.newest
+    if facts.force:
+        return Trigger.FORCED
+    if newest is not None and newest.fingerprint == facts.declared.value:
+        return _trigger_of_repeat(facts, newest)
+    if facts.active_fingerprint == facts.declared.value:
+        return Trigger.MISSING
+    if newest is None:
+        return Trigger.INITIAL
+    only_sources = bool(changed) and set(changed) <= {"config", "engine"}
+    if only_sources and not facts.generation_changed:
+        return Trigger.SOURCE_CHANGED
+    return Trigger.SPEC_CHANGED
+
+
+def _trigger_of_repeat(facts: Facts, newest: BuildRecord) -> Trigger:
+    if newest.reason in (INTERRUPTED, OPERATOR_SHUTDOWN):
+        return Trigger.INTERRUPTED
+    if facts.active_fingerprint == facts.declared.value:
+        return Trigger.MISSING
+    return Trigger.REQUESTED if facts.requested else Trigger.SPEC_CHANGED

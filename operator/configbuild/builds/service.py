@@ -1,0 +1,358 @@
+"""The application service: every way to a build, by an edit, a request or a restart, leads here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from configbuild.builds.attempt import Attempt
+from configbuild.builds.decision import SUPERSEDED, Decision, Facts, Verdict, decide
+from configbuild.builds.healing import heal
+from configbuild.builds.records import BuildRecord, record_of
+from configbuild.builds.runner import BuildRunner
+from configbuild.builds.state import ActiveBuild, ConfigState, Declared, Problem
+from configbuild.builds.workshop import Reader, Wanted, Workshop
+from configbuild.errors import (
+    BuildRunningError,
+    NotFoundError,
+    SourceError,
+    SpecError,
+    SuspendedError,
+)
+from configbuild.files import remove_tree
+from configbuild.journal import Journals
+from configbuild.model import BuildId, BuildStatus, ConfigKey, Trigger
+
+logger = logging.getLogger(__name__)
+
+
+class Catalog(Protocol):
+    """Where declarations come from: the cluster, or a file."""
+
+    async def declared(self, key: ConfigKey) -> Declared | None:
+        """Give a config as it is declared now; ``None`` if there is none."""
+
+
+class Listener(Protocol):
+    """Who wants to know that something about a config changed; called in the event loop."""
+
+    def changed(self, key: ConfigKey) -> None:
+        """Take notice; what changed is found in :meth:`Builds.state`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What somebody asks beyond what is declared.
+
+    ``requested``: try again what failed; ``force``: build anew in any case; without ``join`` a
+    build that runs already is an error (:class:`BuildRunningError`).
+    """
+
+    requested: bool = False
+    force: bool = False
+    join: bool = True
+
+    @property
+    def explicit(self) -> bool:
+        """Whether a person or program asked, rather than a declaration."""
+        return self.requested or self.force
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ensured:
+    """What ensure did, and the build that it speaks of, where there is one."""
+
+    verdict: Verdict
+    record: BuildRecord | None
+
+
+class Builds:
+    """Decides which builds run, runs them, and knows what became of them.
+
+    :meth:`run` must be running for builds to be made; everything else may be called from anywhere
+    in the same event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        reader: Reader,
+        workshop: Workshop,
+        journals: Journals,
+        listener: Listener,
+        max_concurrency: int,
+        queue_limit: int,
+    ) -> None:
+        self._catalog = catalog
+        self._reader = reader
+        self._workshop = workshop
+        self._journals = journals
+        self._listener = listener
+        self._runner = BuildRunner(
+            max_concurrency=max_concurrency,
+            queue_limit=queue_limit,
+            settled=self._settle,
+            moved=lambda attempt: listener.changed(attempt.request.key),
+        )
+        self._states: dict[ConfigKey, ConfigState] = {}
+        self._keys: dict[BuildId, ConfigKey] = {}
+
+    async def run(self) -> None:
+        """Make builds until cancelled; then every build is ended and has its last event."""
+        await self._runner.run()
+
+    async def ensure(
+        self,
+        key: ConfigKey,
+        ask: Ask = Ask(),
+    ) -> Ensured:
+        """See to it that the config has the build that its declaration asks for.
+
+        :class:`NotFoundError` if there is no such config; other errors
+        (:class:`SpecError`, :class:`SourceError`, :class:`QueueFullError`, :class:`SuspendedError`)
+        have been noted in the config's state too. Cancellation leaves all as it was.
+        """
+        while True:
+            declared = await self._catalog.declared(key)
+            if declared is None:
+                await self.forget(key)
+                raise NotFoundError(f"there is no ConfigBuild {key}")
+            state = await self._state_of(declared)
+            async with state.lock:
+                ensured = await self._ensure(state, ask)
+            if ensured is not None:
+                return ensured
+
+    async def cancel(self, build_id: BuildId, message: str) -> BuildRecord:
+        """End a build that waits or runs; one that has ended stays as it is."""
+        attempt = self._attempt(build_id)
+        if attempt is None:
+            record = await self.find(build_id)
+            if record is None:
+                raise NotFoundError(f"there is no build {build_id}")
+            return record
+        self._runner.end(attempt, message, reason="Canceled")
+        return attempt.record
+
+    async def forget(self, key: ConfigKey) -> None:
+        """Drop a config that was deleted: its build is ended, its venvs and journals go."""
+        state = self._states.get(key)
+        if state is None:
+            return
+        async with state.lock:
+            if state.running is not None:
+                running = state.running
+                self._runner.end(running, "the ConfigBuild was deleted", reason="Deleted")
+                await running.ended.wait()
+            if self._states.get(key) is state:
+                del self._states[key]
+            for record in state.all_records():
+                self._keys.pop(record.id, None)
+                await asyncio.to_thread(self._journals.remove, record.id)
+            await asyncio.to_thread(remove_tree, self._workshop.layout.config_venvs(key))
+
+    def state(self, key: ConfigKey) -> ConfigState | None:
+        """Look up what is known of a config."""
+        return self._states.get(key)
+
+    def keys(self) -> list[ConfigKey]:
+        """List the configs that are known."""
+        return list(self._states)
+
+    async def find(self, build_id: BuildId) -> BuildRecord | None:
+        """Look up a build: live, remembered, or from its journal."""
+        state = self._states.get(self._keys[build_id]) if build_id in self._keys else None
+        for record in state.all_records() if state is not None else ():
+            if record.id == build_id:
+                return record
+        told = await asyncio.to_thread(self._journals.summary, build_id)
+        if told is None:
+            return None
+        later = [event for event in (told.first_step, told.ended) if event is not None]
+        return record_of(told.created, later)
+
+    async def wait(self, build_id: BuildId) -> None:
+        """Wait until a build has ended; returns at once for one that is not live."""
+        attempt = self._attempt(build_id)
+        if attempt is not None:
+            await attempt.ended.wait()
+
+    def queue_position(self, build_id: BuildId) -> int | None:
+        """Tell how many builds are taken up to this one; ``None`` if it does not wait."""
+        return self._runner.position(build_id)
+
+    async def _state_of(self, declared: Declared) -> ConfigState:
+        """Find or make the state of a config; one of an earlier object of the name is dropped."""
+        key = declared.key
+        known = self._states.get(key)
+        if known is not None and known.uid != declared.uid:
+            await self.forget(key)
+            known = self._states.get(key)
+        if known is None:
+            known = self._states[key] = ConfigState(key=key, uid=declared.uid)
+            async with known.lock:
+                await self._recall(known, declared)
+        return known
+
+    async def _recall(self, state: ConfigState, declared: Declared) -> None:
+        """Take over what an earlier process wrote down, put right where it was cut off."""
+        last = declared.last_known
+        state.active, state.history = last.active, list(last.history)
+        state.newest, state.newest_inputs = last.newest, last.newest_inputs
+        state.generation = last.generation
+        newest = state.newest
+        if newest is not None and not newest.status.ended:
+            healed = await asyncio.to_thread(
+                heal, newest, journals=self._journals, layout=self._workshop.layout
+            )
+            state.newest = healed
+            logger.info("build %s was left %s; now %s", newest.id, newest.status, healed.status)
+            if healed.status is BuildStatus.ACTIVE:
+                paths = self._workshop.layout.build(state.key, healed.id)
+                state.active = ActiveBuild.from_receipt(paths, healed.id) or state.active
+        for record in state.all_records():
+            self._keys[record.id] = state.key
+
+    async def _ensure(self, state: ConfigState, ask: Ask) -> Ensured | None:
+        """Do the work of ensure under the lock; ``None`` asks for another round."""
+        declared = await self._catalog.declared(state.key)
+        if declared is None or declared.uid != state.uid:
+            return None
+        try:
+            wanted = await self._reader.read(declared)
+        except (SpecError, SourceError) as error:
+            self._note_problem(state, declared, error)
+            raise
+        decision = await self._decide(state, wanted, ask)
+        self._note_wanted(state, wanted)
+        match decision.verdict:
+            case Verdict.REUSE:
+                if state.running is not None:
+                    self._runner.end(
+                        state.running, "the active build is wanted again", reason=SUPERSEDED
+                    )
+                self._listener.changed(state.key)
+                assert state.active is not None
+                return Ensured(verdict=Verdict.REUSE, record=await self.find(state.active.build_id))
+            case Verdict.NOTHING:
+                self._listener.changed(state.key)
+                return Ensured(verdict=Verdict.NOTHING, record=state.newest)
+            case Verdict.JOIN:
+                return self._join(state, ask)
+            case Verdict.BUILD:
+                return await self._build(state, wanted, decision, ask)
+
+    async def _decide(self, state: ConfigState, wanted: Wanted, ask: Ask) -> Decision:
+        active = state.active
+        usable = active is not None and await asyncio.to_thread(
+            active.usable, self._workshop.layout, state.key
+        )
+        running = state.running
+        return decide(
+            Facts(
+                declared=wanted.fingerprint,
+                generation_changed=wanted.declared.generation != state.generation,
+                active_fingerprint=active.fingerprint if active else None,
+                active_usable=usable,
+                known_inputs=dict(active.inputs if active else state.newest_inputs),
+                running=running.record if running else None,
+                newest=state.newest,
+                force=ask.force,
+                requested=ask.requested,
+            )
+        )
+
+    def _note_problem(
+        self, state: ConfigState, declared: Declared, error: SpecError | SourceError
+    ) -> None:
+        state.generation = declared.generation
+        state.suspended = declared.suspended
+        state.problem = Problem(
+            reason=error.reason,
+            message=error.message,
+            stalled=isinstance(error, SpecError),
+        )
+        if state.running is not None and isinstance(error, SpecError):
+            self._runner.end(state.running, "the spec was changed", reason=SUPERSEDED)
+        self._listener.changed(state.key)
+
+    def _note_wanted(self, state: ConfigState, wanted: Wanted) -> None:
+        state.generation = wanted.declared.generation
+        state.suspended = wanted.declared.suspended
+        state.problem = None
+        state.fingerprint = wanted.fingerprint
+        state.history_limit = wanted.spec.history_limit
+        state.interval_s = wanted.spec.interval_s
+        state.moving = wanted.moving
+
+    def _join(self, state: ConfigState, ask: Ask) -> Ensured:
+        assert state.running is not None
+        record = state.running.record
+        if not ask.join:
+            raise BuildRunningError(
+                f"build {record.id} of {state.key} runs already; join it with wait or stream,"
+                " or replace it with force",
+                build_id=record.id,
+            )
+        return Ensured(verdict=Verdict.JOIN, record=record)
+
+    async def _build(
+        self, state: ConfigState, wanted: Wanted, decision: Decision, ask: Ask
+    ) -> Ensured | None:
+        if state.suspended:
+            self._listener.changed(state.key)
+            if ask.explicit:
+                raise SuspendedError(f"{state.key} says spec.suspend: true; no build is started")
+            return Ensured(verdict=Verdict.NOTHING, record=state.newest)
+        running = state.running
+        if running is not None:
+            self._runner.end(running, "a newer build takes its place", reason=SUPERSEDED)
+            await running.ended.wait()
+            if not ask.explicit:
+                # The declaration may have moved on meanwhile: look again before building.
+                return None
+        assert decision.trigger is not None
+        attempt = await self._queue_build(state, wanted, decision.trigger, decision.changed)
+        return Ensured(verdict=Verdict.BUILD, record=attempt.record)
+
+    async def _queue_build(
+        self, state: ConfigState, wanted: Wanted, trigger: Trigger, changed: tuple[str, ...]
+    ) -> Attempt:
+        self._runner.check_room()
+        build_id = BuildId.new()
+        request = self._workshop.request(wanted, build_id, trigger)
+        journal = await asyncio.to_thread(self._journals.create, build_id)
+        attempt = Attempt(request, journal, changed_inputs=changed, changed=self._attempt_changed)
+        self._keys[build_id] = state.key
+        state.begin(attempt)
+        logger.info("build %s of %s queued: %s", build_id, state.key, trigger)
+        self._runner.submit(attempt)
+        self._listener.changed(state.key)
+        return attempt
+
+    def _settle(self, attempt: Attempt) -> None:
+        """Move the pointer to a build that was verified, if its config is still the same object."""
+        request = attempt.request
+        state = self._states.get(request.key)
+        if state is None or state.attempt is not attempt:
+            return
+        state.newest = attempt.record
+        venv = attempt.outcome.venv if attempt.outcome is not None else None
+        if venv is not None:
+            state.active = ActiveBuild.of(request, venv)
+        self._listener.changed(request.key)
+
+    def _attempt_changed(self, attempt: Attempt) -> None:
+        state = self._states.get(attempt.request.key)
+        if state is not None and state.attempt is attempt:
+            state.newest = attempt.record
+            self._listener.changed(attempt.request.key)
+
+    def _attempt(self, build_id: BuildId) -> Attempt | None:
+        key = self._keys.get(build_id)
+        state = self._states.get(key) if key is not None else None
+        running = state.running if state is not None else None
+        return running if running is not None and running.record.id == build_id else None

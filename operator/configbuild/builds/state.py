@@ -1,0 +1,155 @@
+"""What is known of one config: its declaration as last seen, its active build, its builds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from configbuild.builds.attempt import Attempt
+from configbuild.builds.records import BuildRecord
+from configbuild.engine import BuildRequest
+from configbuild.fingerprint import Fingerprint
+from configbuild.layout import BuildPaths, Layout
+from configbuild.model import BuildId, ConfigKey
+from configbuild.outcome import BuiltVenv
+from configbuild.receipt import read_receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveBuild:
+    """The verified build that consumers use; ``inputs`` are those of its fingerprint."""
+
+    build_id: BuildId
+    venv_path: str
+    fingerprint: str
+    inputs: Mapping[str, str]
+    python: str
+    engine: str
+    built_at: datetime
+
+    @classmethod
+    def of(cls, request: BuildRequest, venv: BuiltVenv) -> ActiveBuild:
+        """Make the pointer to a venv that was just verified."""
+        return cls(
+            build_id=request.build_id,
+            venv_path=str(venv.path),
+            fingerprint=request.fingerprint.value,
+            inputs=request.fingerprint.inputs,
+            python=venv.python,
+            engine=venv.engine,
+            built_at=venv.built_at,
+        )
+
+    @classmethod
+    def from_receipt(cls, paths: BuildPaths, build_id: BuildId) -> ActiveBuild | None:
+        """Make the pointer from a venv's receipt; ``None`` if it has none and is not verified."""
+        receipt = read_receipt(paths.receipt)
+        if receipt is None or receipt["build_id"] != build_id:
+            return None
+        engine = receipt["engine"]
+        return cls(
+            build_id=build_id,
+            venv_path=str(paths.venv),
+            fingerprint=receipt["fingerprint"]["value"],
+            inputs=receipt["fingerprint"]["inputs"],
+            python=receipt["python"]["version"],
+            engine=f"{engine['name']} {engine['version']}",
+            built_at=datetime.fromisoformat(receipt["verified"]),
+        )
+
+    def usable(self, layout: Layout, key: ConfigKey) -> bool:
+        """Whether it stands on disk: its receipt, and an interpreter that can be executed."""
+        paths = layout.build(key, self.build_id)
+        receipt = read_receipt(paths.receipt)
+        return (
+            receipt is not None
+            and receipt.get("build_id") == self.build_id
+            and os.access(paths.python, os.X_OK)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastKnown:
+    """What was last written down about a config, by an operator that may have died since."""
+
+    generation: int = -1
+    active: ActiveBuild | None = None
+    newest: BuildRecord | None = None
+    newest_inputs: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[BuildRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A config as it is declared now.
+
+    ``spec`` is JSON data; ``uid`` tells a deleted and recreated one apart; ``last_known`` is read
+    when this process sees the config for the first time, and never again.
+    """
+
+    key: ConfigKey
+    uid: str
+    generation: int
+    spec: Mapping[str, Any]
+    last_known: LastKnown = field(default_factory=LastKnown)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether no build may start."""
+        return self.spec.get("suspend") is True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a config cannot be built as it is; ``stalled``: trying again will not help."""
+
+    reason: str
+    message: str
+    stalled: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class ConfigState:
+    """All that is known of one config. Changed only under :attr:`lock`, or by its own attempt.
+
+    ``moving``: its source can change without its spec.
+    """
+
+    key: ConfigKey
+    uid: str
+    generation: int = -1
+    suspended: bool = False
+    problem: Problem | None = None
+    fingerprint: Fingerprint | None = None
+    active: ActiveBuild | None = None
+    attempt: Attempt | None = None
+    newest: BuildRecord | None = None
+    newest_inputs: Mapping[str, str] = field(default_factory=dict)
+    history: list[BuildRecord] = field(default_factory=list)
+    history_limit: int = 5
+    interval_s: float | None = None
+    moving: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def running(self) -> Attempt | None:
+        """The attempt that waits or runs, if one does."""
+        attempt = self.attempt
+        return attempt if attempt is not None and attempt.outcome is None else None
+
+    def all_records(self) -> list[BuildRecord]:
+        """List every build that is known, newest first."""
+        return [*([self.newest] if self.newest else []), *self.history]
+
+    def begin(self, attempt: Attempt) -> None:
+        """Make ``attempt`` the newest build; the one before goes into history."""
+        if self.newest is not None:
+            self.history.insert(0, self.newest)
+            del self.history[self.history_limit :]
+        self.attempt = attempt
+        self.newest = attempt.record
+        self.newest_inputs = attempt.request.fingerprint.inputs

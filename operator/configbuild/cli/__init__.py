@@ -1,0 +1,1 @@
+"""The commands: ``configbuild`` (operator, local build, CRD) and ``kubectl configbuild``."""

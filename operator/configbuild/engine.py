@@ -1,0 +1,352 @@
+"""Run one build: its plan, step by step, to a verified venv or to nothing.
+
+The engine knows no queue, no cluster and no HTTP. It gets a request, says what happens as events,
+and returns a venv or raises. Whatever ends it early (a failing command, the timeout, cancellation)
+leaves no process and no directory behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from configbuild.durations import format_duration
+from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError, StepError
+from configbuild.events import Body, BuildStep, rfc3339
+from configbuild.files import remove_tree
+from configbuild.fingerprint import Fingerprint
+from configbuild.installers import Argument, PlannedCommand, Toolchain, WheelIn
+from configbuild.layout import BuildPaths
+from configbuild.model import (
+    BuildId,
+    BuildSpec,
+    ConfigKey,
+    RequirementSource,
+    Step,
+    StepStatus,
+    Stream,
+    Trigger,
+)
+from configbuild.outcome import BuiltVenv
+from configbuild.plan import PlannedStep, make_plan
+from configbuild.process import Command, Launcher
+from configbuild.receipt import (
+    SCHEMA,
+    CommandRecord,
+    EngineFacts,
+    StepRecord,
+    installed,
+    wheel_name,
+    write_receipt,
+)
+from configbuild.requirements import requirement_name
+from configbuild.sandbox import step_environment
+from configbuild.sources import ResolvedSources
+
+# How many of a command's last lines a failure's message quotes: enough for the error of pip or uv,
+# few enough for a status that stays small.
+_QUOTED_LINES = 8
+
+_REASONS = {
+    Step.CREATE_VENV: "CreateVenvFailed",
+    Step.UPGRADE_PIP: "UpgradePipFailed",
+    Step.INSTALL_ENGINE: "InstallEngineFailed",
+    Step.INSTALL_CONFIG: "InstallConfigFailed",
+    Step.VERIFY_IMPORTS: "VerifyImportsFailed",
+    Step.COLLECT_METADATA: "CollectMetadataFailed",
+}
+
+
+class StepOutput(Protocol):
+    """Where the output of a step's commands goes; see :class:`configbuild.process.OutputSink`."""
+
+    def feed(self, stream: Stream, chunk: bytes) -> None:
+        """Take output, in a reader thread."""
+
+    def end(self, stream: Stream) -> None:
+        """Take notice that a command writes no more to ``stream``."""
+
+    def tail(self) -> list[str]:
+        """Give the last lines of the step."""
+
+
+class BuildReport(Protocol):
+    """Whom a running build tells what happens."""
+
+    def emit(self, body: Body) -> None:
+        """Record an event."""
+
+    def step_output(self, step: Step) -> StepOutput:
+        """Open the log of a step."""
+
+    def sync(self) -> None:
+        """Bring all that was recorded to disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """Everything one build needs to know. ``uid`` is the object's; empty without a cluster."""
+
+    build_id: BuildId
+    key: ConfigKey
+    uid: str
+    trigger: Trigger
+    spec: BuildSpec
+    fingerprint: Fingerprint
+    sources: ResolvedSources
+    paths: BuildPaths
+    tools: Toolchain
+    environment: Mapping[str, str]
+    grace_s: float = 5.0
+
+
+async def run_build(request: BuildRequest, report: BuildReport) -> BuiltVenv:
+    """Run all steps and return the verified venv.
+
+    :class:`StepError` says which step ended badly and how (its event has been emitted);
+    cancellation ends the whole process tree (SIGTERM, ``grace_s``, SIGKILL) before it is passed on.
+    In either case venv and scratch are gone when this returns.
+    """
+    run = _Run(request, report)
+    try:
+        return await run.to_verified_venv()
+    except BaseException:
+        # Shielded: a second cancellation must not leave half a venv behind.
+        await asyncio.shield(asyncio.to_thread(remove_tree, request.paths.venv))
+        raise
+    finally:
+        await asyncio.shield(asyncio.to_thread(remove_tree, request.paths.scratch))
+
+
+def step_reason(step: Step) -> str:
+    """Give the reason of a failure for which nothing more precise is known."""
+    return _REASONS[step]
+
+
+class _Run:
+    """The state of one run: what was done so far, and what the next step needs of it."""
+
+    def __init__(self, request: BuildRequest, report: BuildReport) -> None:
+        self.request = request
+        self.report = report
+        self.steps: list[StepRecord] = []
+        self.engine: EngineFacts | None = None
+        self.started = datetime.now(UTC)
+        self.environment = step_environment(request.paths, request.environment)
+
+    async def to_verified_venv(self) -> BuiltVenv:
+        request = self.request
+        plan = make_plan(request.spec, paths=request.paths, tools=request.tools)
+        step = plan.steps[0].step
+        try:
+            async with asyncio.timeout(request.spec.timeout_s), await Launcher.start() as launcher:
+                await asyncio.to_thread(self.prepare)
+                for planned in plan.steps:
+                    step = planned.step
+                    await self.run_step(planned, launcher)
+        except TimeoutError:
+            raise BuildTimeoutError(
+                f"the build took longer than {format_duration(request.spec.timeout_s)}"
+                f" (spec.timeout); step {step} was running"
+            ) from None
+        return self.finish()
+
+    def prepare(self) -> None:
+        """Lay out scratch: copies of the source trees, and the constraints."""
+        paths = self.request.paths
+        for folder in (paths.home, paths.tmp, paths.engine_wheels, paths.config_wheels):
+            folder.mkdir(parents=True)
+        paths.venv.parent.mkdir(parents=True, exist_ok=True)
+        paths.cache.mkdir(parents=True, exist_ok=True)
+        if (tree := self.request.sources.engine) is not None:
+            tree.copy_to(paths.engine_tree)
+        if (tree := self.request.sources.config) is not None:
+            tree.copy_to(paths.config_tree)
+        constraints = self.request.spec.install.constraints
+        paths.constraints.write_text("".join(f"{line}\n" for line in constraints))
+
+    async def run_step(self, planned: PlannedStep, launcher: Launcher) -> None:
+        if planned.skipped is not None:
+            self.skip(planned)
+            return
+        record = StepRecord(name=planned.step, status=StepStatus.RUNNING)
+        self.steps.append(record)
+        self.emit(planned, StepStatus.RUNNING, planned.message)
+        started = time.monotonic()
+        try:
+            for command in planned.commands:
+                await self.run_command(command, planned.step, record, launcher)
+            await asyncio.to_thread(self.after, planned.step)
+        except BaseException as error:
+            record.duration_ms = _milliseconds(started)
+            self.fail(planned, record, error)
+            raise
+        record.status = StepStatus.SUCCEEDED
+        record.duration_ms = _milliseconds(started)
+        self.emit(
+            planned,
+            StepStatus.SUCCEEDED,
+            planned.message,
+            duration_ms=record.duration_ms,
+            exit_code=record.commands[-1].exit_code,
+        )
+        await asyncio.to_thread(self.report.sync)
+
+    async def run_command(
+        self, planned: PlannedCommand, step: Step, record: StepRecord, launcher: Launcher
+    ) -> None:
+        argv = tuple(_resolve(argument) for argument in planned.argv)
+        output = self.report.step_output(step)
+        command = Command(argv=argv, env=self.environment, cwd=self.request.paths.scratch)
+        ended = await launcher.run(command, output, grace_s=self.request.grace_s)
+        record.commands.append(
+            CommandRecord(
+                argv=argv,
+                exit_code=ended.status,
+                duration_ms=round(ended.duration_s * 1000),
+            )
+        )
+        if ended.status == 0 or planned.tolerated:
+            return
+        quoted = "\n".join(output.tail()[-_QUOTED_LINES:])
+        how = (
+            f"was ended by signal {ended.signal}" if ended.signal else f"exited with {ended.status}"
+        )
+        raise CommandError(
+            f"{_title(argv)} {how}" + (f":\n{quoted}" if quoted else ""),
+            reason=step_reason(step),
+            exit_code=ended.status,
+        )
+
+    def after(self, step: Step) -> None:
+        """Take down what a step made and a later one needs."""
+        paths = self.request.paths
+        if step is Step.INSTALL_ENGINE:
+            self.engine = installed(self.site_packages, self.engine_name())
+            paths.engine_facts.write_text(json.dumps(asdict(self.engine)))
+            paths.engine_hold.write_text(self.engine.as_constraint())
+        elif step is Step.COLLECT_METADATA:
+            metadata = json.loads(paths.metadata.read_text(encoding="utf-8"))
+            lines = [f"{entry['name']}=={entry['version']}" for entry in metadata["packages"]]
+            write_receipt(paths, self.receipt(metadata["packages"]), lines)
+
+    def engine_name(self) -> str:
+        source = self.request.spec.engine
+        if isinstance(source, RequirementSource):
+            return requirement_name(source.requirement)
+        return wheel_name(_only_wheel(self.request.paths.engine_wheels))
+
+    @property
+    def site_packages(self) -> Path:
+        return self.request.paths.site_packages(self.request.tools.interpreter.minor)
+
+    def receipt(self, packages: list[dict[str, str]]) -> dict[str, Any]:
+        request = self.request
+        assert self.engine is not None
+        return {
+            "schema": SCHEMA,
+            "build_id": request.build_id,
+            "workspace_id": request.key.namespace,
+            "config_id": request.key.name,
+            "uid": request.uid,
+            "trigger": request.trigger,
+            "fingerprint": asdict(request.fingerprint),
+            "python": {
+                "version": request.tools.interpreter.version,
+                "path": str(request.tools.interpreter.path),
+                "platform": request.tools.interpreter.platform,
+            },
+            "engine": {"name": self.engine.name, "version": self.engine.version},
+            "started": rfc3339(self.started),
+            "verified": rfc3339(datetime.now(UTC)),
+            "environment": self.environment,
+            "steps": [asdict(step) for step in self.steps],
+            "packages": packages,
+        }
+
+    def finish(self) -> BuiltVenv:
+        assert self.engine is not None
+        return BuiltVenv(
+            path=self.request.paths.venv,
+            python=self.request.tools.interpreter.version,
+            engine=f"{self.engine.name} {self.engine.version}",
+            built_at=datetime.now(UTC),
+        )
+
+    def skip(self, planned: PlannedStep) -> None:
+        self.steps.append(StepRecord(name=planned.step, status=StepStatus.SKIPPED))
+        assert planned.skipped is not None
+        self.emit(planned, StepStatus.SKIPPED, planned.skipped, duration_ms=0)
+
+    def fail(self, planned: PlannedStep, record: StepRecord, error: BaseException) -> None:
+        record.status = StepStatus.FAILED
+        exit_code = error.exit_code if isinstance(error, StepError) else None
+        match error:
+            case ConfigBuildError():
+                message = error.message.splitlines()[0]
+            case asyncio.CancelledError():
+                message = "was ended before it was done"
+            case _:
+                message = f"{type(error).__name__}: {error}"
+        self.emit(
+            planned,
+            StepStatus.FAILED,
+            message,
+            duration_ms=record.duration_ms,
+            exit_code=exit_code,
+        )
+
+    def emit(
+        self,
+        planned: PlannedStep,
+        status: StepStatus,
+        message: str,
+        *,
+        duration_ms: int | None = None,
+        exit_code: int | None = None,
+    ) -> None:
+        self.report.emit(
+            BuildStep(
+                step=planned.step,
+                status=status,
+                message=message,
+                duration_ms=duration_ms,
+                exit_code=exit_code,
+            )
+        )
+
+
+def _resolve(argument: Argument) -> str:
+    return str(_only_wheel(argument.directory)) if isinstance(argument, WheelIn) else argument
+
+
+def _only_wheel(directory: Path) -> Path:
+    wheels = sorted(directory.glob("*.whl"))
+    if len(wheels) != 1:
+        found = ", ".join(wheel.name for wheel in wheels) or "none"
+        raise StepError(
+            f"building the source tree should have left one wheel; found: {found}",
+            reason="BuildBackendFailed",
+        )
+    return wheels[0]
+
+
+def _title(argv: tuple[str, ...]) -> str:
+    """Name a command as a person would: its program and its verb."""
+    words = [Path(argv[0]).name, *argv[1:]]
+    if len(argv) > 3 and argv[1:3] == ("-I", "-m"):
+        words = [argv[3], *argv[4:]]
+    elif any(word.endswith(".py") for word in argv[:6]):
+        words = [next(Path(word).stem for word in argv if word.endswith(".py"))]
+    verbs = [word for word in words[1:3] if not word.startswith("-") and "/" not in word]
+    return " ".join([words[0], *verbs])
+
+
+def _milliseconds(since: float) -> int:
+    return round((time.monotonic() - since) * 1000)

@@ -1,0 +1,17 @@
+"""The journal of a build: an append-only NDJSON file that holds all its events, in order.
+
+What happens is written here before anybody sees it: readers get what is in the file, and those who
+follow a build live read the file as it grows.
+
+* ``writer``: appends; assigns ids and times.
+* ``recovery``: makes a journal whole again after a crash.
+* ``reader``: finds a cursor, reads events and what tells how a build stands.
+* ``follow``: what there is, then what comes.
+* ``directory``: all journals, and which of them are live.
+"""
+
+from configbuild.journal.directory import Journals
+from configbuild.journal.reader import JournalSummary
+from configbuild.journal.writer import JournalWriter
+
+__all__ = ["JournalSummary", "JournalWriter", "Journals"]

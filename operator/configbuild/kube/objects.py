@@ -1,0 +1,75 @@
+"""The ConfigBuilds as last seen, from whichever of watch, list or write saw them last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from configbuild.builds.state import Declared
+from configbuild.kube.status import recall
+from configbuild.model import ConfigKey
+
+Body = Mapping[str, Any]
+
+
+def key_of(body: Body) -> ConfigKey:
+    """Name an object."""
+    metadata = body["metadata"]
+    return ConfigKey(metadata["namespace"], metadata["name"])
+
+
+def declared_of(body: Body) -> Declared:
+    """Read what an object declares, and what was written into its status."""
+    key = key_of(body)
+    metadata = body["metadata"]
+    return Declared(
+        key=key,
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        spec=body["spec"],
+        last_known=recall(key, body.get("status") or {}),
+    )
+
+
+class ObjectCache:
+    """Bodies by key; an older version never replaces a newer one."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[ConfigKey, Body] = {}
+
+    def get(self, key: ConfigKey) -> Body | None:
+        """Look up an object."""
+        return self._bodies.get(key)
+
+    def keys(self) -> set[ConfigKey]:
+        """Name all objects."""
+        return set(self._bodies)
+
+    def put(self, body: Body) -> bool:
+        """Take a body unless a newer one is known; whether what is declared may have changed."""
+        key = key_of(body)
+        known = self._bodies.get(key)
+        if known is not None and not _is_newer(body, known):
+            return False
+        self._bodies[key] = body
+        return known is None or _declaration(known) != _declaration(body)
+
+    def remove(self, body: Body) -> bool:
+        """Drop a deleted object, unless one of the same name was created since."""
+        key = key_of(body)
+        known = self._bodies.get(key)
+        if known is not None and known["metadata"]["uid"] != body["metadata"]["uid"]:
+            return False
+        self._bodies.pop(key, None)
+        return True
+
+
+def _is_newer(body: Body, known: Body) -> bool:
+    # Resource versions of one resource compare as numbers (KEP-5504).
+    new, old = body["metadata"]["resourceVersion"], known["metadata"]["resourceVersion"]
+    return int(new) > int(old)
+
+
+def _declaration(body: Body) -> tuple[str, int]:
+    metadata = body["metadata"]
+    return metadata["uid"], metadata["generation"]

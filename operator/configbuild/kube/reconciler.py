@@ -1,0 +1,162 @@
+"""The reconciler: from "something may have changed" to ensure, for every object, for ever.
+
+It is level-based: an event says only which object to look at. What is lost (a watch that broke, an
+event while the API server was down) is found again by a complete list every few minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+
+from configbuild.builds.service import Builds
+from configbuild.builds.state import Declared
+from configbuild.errors import (
+    NotFoundError,
+    QueueFullError,
+    SourceError,
+    SpecError,
+    SuspendedError,
+)
+from configbuild.kube.client import Cluster, ClusterError
+from configbuild.kube.objects import Body, ObjectCache, declared_of, key_of
+from configbuild.kube.status_writer import StatusWriter
+from configbuild.kube.workqueue import WorkQueue
+from configbuild.model import ConfigKey
+
+logger = logging.getLogger(__name__)
+
+# A complete list catches what a watch missed; every five minutes it costs next to nothing.
+_RELIST_S = 300.0
+
+# Ensure mostly waits (for ConfigMaps, for a superseded build's end), so several keys at once.
+_WORKERS = 16
+
+# What fails for reasons of the cluster is tried again after 2, 4, 8 … seconds, at most 5 minutes.
+_FIRST_RETRY_S = 2.0
+_LAST_RETRY_S = 300.0
+
+
+class Reconciler:
+    """Keeps every ConfigBuild of its namespaces as declared.
+
+    It is the service's :class:`~configbuild.builds.service.Catalog` and its ``Listener``.
+    ``namespaces`` empty means all.
+    """
+
+    def __init__(self, *, cluster: Cluster, namespaces: Sequence[str]) -> None:
+        self._cluster = cluster
+        self._namespaces: Sequence[str | None] = namespaces or [None]
+        self._objects = ObjectCache()
+        self._queue: WorkQueue[ConfigKey] = WorkQueue()
+        self._failures: dict[ConfigKey, int] = {}
+        self._builds: Builds | None = None
+        self.status_writer = StatusWriter(
+            cluster=cluster, objects=self._objects, builds=lambda: self.builds
+        )
+
+    @property
+    def builds(self) -> Builds:
+        """The application service; set once, before :meth:`run`."""
+        assert self._builds is not None
+        return self._builds
+
+    @builds.setter
+    def builds(self, builds: Builds) -> None:
+        self._builds = builds
+
+    def observe(self, body: Body, *, deleted: bool = False) -> None:
+        """Take note of an object that a watch or a list showed; returns at once."""
+        key = key_of(body)
+        if deleted:
+            if self._objects.remove(body):
+                self._queue.add(key)
+        elif self._objects.put(body):
+            self._queue.add(key)
+        else:
+            # Perhaps somebody edited the status: it is compared, and put right.
+            self.status_writer.mark(key)
+
+    async def declared(self, key: ConfigKey) -> Declared | None:
+        """Give a config as last seen, or, if it was never seen, as the API server has it."""
+        body = self._objects.get(key)
+        if body is None and self._serves(key.namespace):
+            body = await self._cluster.get_configbuild(key)
+            if body is not None:
+                self._objects.put(body)
+        return declared_of(body) if body is not None else None
+
+    def changed(self, key: ConfigKey) -> None:
+        """Take note that the state of a config changed; its status follows."""
+        self.status_writer.mark(key)
+
+    async def list_all(self) -> None:
+        """Look at every object, and notice those that are gone.
+
+        :class:`ClusterError` if the API server does not answer or a permission is missing.
+        """
+        before = self._objects.keys()
+        listed: set[ConfigKey] = set()
+        for namespace in self._namespaces:
+            async for body in self._cluster.list_configbuilds(namespace):
+                listed.add(key_of(body))
+                self.observe(body)
+        for key in before - listed:
+            gone = self._objects.get(key)
+            if gone is not None:
+                self.observe(gone, deleted=True)
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.status_writer.run(), name="status writers")
+            group.create_task(self._relist(), name="relist")
+            for _ in range(_WORKERS):
+                group.create_task(self._queue.work(self._reconcile), name="reconciler")
+
+    async def _relist(self) -> None:
+        while True:
+            await asyncio.sleep(_RELIST_S)
+            try:
+                await self.list_all()
+            except ClusterError as error:
+                logger.warning("%s; the watch goes on", error)
+
+    async def _reconcile(self, key: ConfigKey) -> None:
+        try:
+            await self.builds.ensure(key)
+        except NotFoundError:
+            logger.info("%s is gone", key)
+        except SpecError as error:
+            logger.info("%s cannot be built: %s", key, error)
+        except SuspendedError:
+            logger.info("%s is suspended", key)
+        except (SourceError, QueueFullError, ClusterError) as error:
+            self._retry(key, error.message)
+            return
+        except Exception:
+            # A defect of ours or a full disk: it must not end the work on all other objects.
+            logger.exception("reconciling %s failed", key)
+            self._retry(key, "internal error")
+            return
+        self._failures.pop(key, None)
+        self._look_again(key)
+
+    def _retry(self, key: ConfigKey, why: str) -> None:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        delay_s = min(_FIRST_RETRY_S * 2 ** (failures - 1), _LAST_RETRY_S)
+        logger.warning("%s: %s; trying again in %.0f s", key, why, delay_s)
+        self._queue.add_after(key, delay_s)
+
+    def _look_again(self, key: ConfigKey) -> None:
+        """Resolve a source that can move again after ``spec.interval``."""
+        state = self.builds.state(key)
+        if state is None or not state.moving or state.interval_s is None:
+            return
+        # Spread out, so that a thousand objects made at once are not looked at all at once.
+        self._queue.add_after(key, state.interval_s * random.uniform(0.9, 1.1))  # noqa: S311
+
+    def _serves(self, namespace: str) -> bool:
+        return self._namespaces == [None] or namespace in self._namespaces

@@ -1,0 +1,344 @@
+"""From the state of a config to the status of its object, and back after a restart. Pure.
+
+One function writes every condition, so that no two of them can speak of different moments:
+
+=============================  =====  ===========  =======  =========================
+state                          Ready  Reconciling  Stalled  Available
+=============================  =====  ===========  =======  =========================
+queued, building, retry due    False  True         -        whether an active build is
+active and current             True   -            -        True
+failed, canceled, invalid      False  -            True     whether an active build is
+=============================  =====  ===========  =======  =========================
+
+A dash means that the condition is absent, as kstatus wants it of conditions that are bad news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from configbuild.builds.records import BuildRecord, StepProgress
+from configbuild.builds.state import ActiveBuild, ConfigState, LastKnown
+from configbuild.events import rfc3339
+from configbuild.model import BuildId, BuildStatus, ConfigKey, Step, StepStatus, Trigger
+
+# Bounds of the schema; the whole status stays below 32 KiB whatever a build prints.
+_LONG = 4096
+_ROW = 1024
+
+_PHASES = {
+    BuildStatus.QUEUED: "Queued",
+    BuildStatus.BUILDING: "Building",
+    BuildStatus.ACTIVE: "Active",
+    BuildStatus.FAILED: "Failed",
+    BuildStatus.CANCELED: "Canceled",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """The state of a config in the terms of conditions."""
+
+    phase: str
+    reason: str
+    message: str
+    ready: bool = False
+    reconciling: bool = False
+
+
+def render_status(
+    state: ConfigState, *, queue_position: int | None, previous: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the whole status; ``previous`` is the one that stands, for its transition times."""
+    standing = _standing(state)
+    newest = state.newest
+    status: dict[str, Any] = {
+        "observedGeneration": state.generation,
+        "phase": standing.phase,
+        "step": _running_step(newest),
+        "conditions": _conditions(state, standing, previous.get("conditions") or []),
+        "active": _active(state.active),
+        "build": _build(newest, queue_position) if newest else None,
+        "steps": [_step(step) for step in newest.steps] if newest and newest.steps else None,
+        "fingerprint": _fingerprint(state),
+        "log": _log(state, previous),
+        "history": [_history(record) for record in state.history] or None,
+    }
+    written: dict[str, Any] = _without_none(status)
+    return written
+
+
+def recall(key: ConfigKey, status: Mapping[str, Any]) -> LastKnown:
+    """Read what an earlier operator wrote; what cannot be read counts as unknown."""
+    fingerprint = status.get("fingerprint") or {}
+    try:
+        return LastKnown(
+            generation=int(status.get("observedGeneration", -1)),
+            active=_recall_active(status.get("active"), fingerprint),
+            newest=_recall_build(key, status),
+            newest_inputs=dict(fingerprint.get("inputs") or {}),
+            history=tuple(_recall_history(key, row) for row in status.get("history") or ()),
+        )
+    except (KeyError, TypeError, ValueError):
+        return LastKnown()
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the JSON merge patch (RFC 7386) that turns ``old`` into ``new``; empty if equal."""
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        before = old.get(name)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            if inner := merge_patch(before, value):
+                patch[name] = inner
+        elif value != before:
+            patch[name] = value
+    return patch
+
+
+def _standing(state: ConfigState) -> _Standing:
+    problem, newest = state.problem, state.newest
+    if state.running is not None:
+        return _standing_while_running(state.running.record)
+    if problem is not None:
+        return _Standing(
+            phase="Failed",
+            reason=problem.reason,
+            message=problem.message,
+            reconciling=not problem.stalled,
+        )
+    declared = state.fingerprint
+    if declared and state.active and state.active.fingerprint == declared.value:
+        return _Standing(
+            phase="Active",
+            ready=True,
+            reason="BuildSucceeded",
+            message=f"{state.active.build_id} is active: Python {state.active.python},"
+            f" {state.active.engine}",
+        )
+    if state.suspended:
+        return _Standing(
+            phase=_PHASES[newest.status] if newest else "Canceled",
+            reason="Suspended",
+            message="spec.suspend is true: no build is started",
+        )
+    if newest is not None and newest.status.ended:
+        return _Standing(
+            phase=_PHASES[newest.status],
+            reason=newest.reason or "BuildFailed",
+            message=newest.message or newest.summary or "",
+        )
+    return _Standing(
+        phase="Queued", reason="Reconciling", message="looking at the spec", reconciling=True
+    )
+
+
+def _standing_while_running(record: BuildRecord) -> _Standing:
+    if record.status is BuildStatus.QUEUED:
+        message = f"{record.id} waits for its turn ({record.trigger})"
+        return _Standing(phase="Queued", reason="Queued", message=message, reconciling=True)
+    step = record.steps[-1].name if record.steps else None
+    message = f"{record.id} runs ({record.trigger})" + (f": step {step}" if step else "")
+    return _Standing(phase="Building", reason="Building", message=message, reconciling=True)
+
+
+def _conditions(
+    state: ConfigState, standing: _Standing, previous: list[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    reason, message = standing.reason, standing.message
+    active = state.active
+    wanted = [("Ready", standing.ready, reason, message)]
+    if standing.reconciling:
+        wanted.append(("Reconciling", True, reason, message))
+    elif not standing.ready:
+        wanted.append(("Stalled", True, reason, message))
+    if active is not None:
+        wanted.append(("Available", True, "ActiveBuild", f"{active.build_id} can be used"))
+    else:
+        wanted.append(("Available", False, "NoActiveBuild", "no build was verified yet"))
+    times = {(row["type"], row["status"]): row["lastTransitionTime"] for row in previous}
+    now = _time(datetime.now(UTC))
+    return [
+        {
+            "type": kind,
+            "status": str(holds),
+            "observedGeneration": state.generation,
+            "lastTransitionTime": times.get((kind, str(holds)), now),
+            "reason": why,
+            "message": _cut(text, _LONG),
+        }
+        for kind, holds, why, text in wanted
+    ]
+
+
+def _running_step(record: BuildRecord | None) -> str | None:
+    if record is None or record.status is not BuildStatus.BUILDING or not record.steps:
+        return None
+    return record.steps[-1].name
+
+
+def _active(active: ActiveBuild | None) -> dict[str, Any] | None:
+    if active is None:
+        return None
+    return {
+        "buildId": active.build_id,
+        "venvPath": active.venv_path,
+        "fingerprint": active.fingerprint,
+        "python": active.python,
+        "engine": active.engine,
+        "builtAt": _time(active.built_at),
+    }
+
+
+def _build(record: BuildRecord, queue_position: int | None) -> dict[str, Any]:
+    failure = None
+    if record.reason is not None:
+        failure = {
+            "reason": record.reason,
+            "message": _cut(record.message or record.summary or "", _LONG),
+            "hint": record.hint,
+            "step": record.failed_step,
+        }
+    return {
+        "id": record.id,
+        "status": record.status,
+        "trigger": record.trigger,
+        "changed": list(record.changed) or None,
+        "fingerprint": record.fingerprint,
+        "queuePosition": queue_position,
+        "queuedAt": _time(record.queued_at),
+        "startedAt": _time(record.started_at),
+        "finishedAt": _time(record.finished_at),
+        "exitCode": record.exit_code,
+        "summary": record.summary,
+        "failure": failure,
+    }
+
+
+def _step(step: StepProgress) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "status": step.status,
+        "startedAt": _time(step.started_at),
+        "finishedAt": _time(step.finished_at),
+        "exitCode": step.exit_code,
+        "message": _cut(step.message, _ROW),
+    }
+
+
+def _fingerprint(state: ConfigState) -> dict[str, Any] | None:
+    if state.fingerprint is None:
+        return None
+    return {"value": state.fingerprint.value, "inputs": dict(state.fingerprint.inputs)}
+
+
+def _log(state: ConfigState, previous: Mapping[str, Any]) -> dict[str, Any] | None:
+    attempt = state.attempt
+    if attempt is None:
+        # Written by an earlier process, and still true: a journal does not grow after its end.
+        known: dict[str, Any] | None = previous.get("log") if state.newest else None
+        return known
+    return {
+        "lines": attempt.journal.last_id,
+        "bytes": attempt.journal.size,
+        "url": f"/api/v1/builds/{attempt.record.id}/events",
+    }
+
+
+def _history(record: BuildRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "status": record.status,
+        "trigger": record.trigger,
+        "queuedAt": _time(record.queued_at),
+        "finishedAt": _time(record.finished_at),
+        "reason": record.reason,
+    }
+
+
+def _recall_active(
+    active: Mapping[str, Any] | None, fingerprint: Mapping[str, Any]
+) -> ActiveBuild | None:
+    if not active:
+        return None
+    same = fingerprint.get("value") == active["fingerprint"]
+    return ActiveBuild(
+        build_id=BuildId.parse(active["buildId"]),
+        venv_path=active["venvPath"],
+        fingerprint=active["fingerprint"],
+        inputs=dict(fingerprint["inputs"]) if same else {},
+        python=active.get("python", ""),
+        engine=active.get("engine", ""),
+        built_at=datetime.fromisoformat(active["builtAt"]),
+    )
+
+
+def _recall_build(key: ConfigKey, status: Mapping[str, Any]) -> BuildRecord | None:
+    build = status.get("build")
+    if not build:
+        return None
+    failure = build.get("failure") or {}
+    return BuildRecord(
+        id=BuildId.parse(build["id"]),
+        key=key,
+        status=BuildStatus(build["status"]),
+        trigger=Trigger(build["trigger"]),
+        queued_at=datetime.fromisoformat(build["queuedAt"]),
+        changed=tuple(build.get("changed") or ()),
+        fingerprint=build["fingerprint"],
+        started_at=_recall_time(build.get("startedAt")),
+        finished_at=_recall_time(build.get("finishedAt")),
+        exit_code=build.get("exitCode"),
+        summary=build.get("summary"),
+        message=failure.get("message"),
+        reason=failure.get("reason"),
+        hint=failure.get("hint"),
+        failed_step=Step(failure["step"]) if failure.get("step") else None,
+        steps=tuple(_recall_step(row) for row in status.get("steps") or ()),
+    )
+
+
+def _recall_step(row: Mapping[str, Any]) -> StepProgress:
+    return StepProgress(
+        name=Step(row["name"]),
+        status=StepStatus(row["status"]),
+        message=row.get("message", ""),
+        started_at=datetime.fromisoformat(row["startedAt"]),
+        finished_at=_recall_time(row.get("finishedAt")),
+        exit_code=row.get("exitCode"),
+    )
+
+
+def _recall_history(key: ConfigKey, row: Mapping[str, Any]) -> BuildRecord:
+    return BuildRecord(
+        id=BuildId.parse(row["id"]),
+        key=key,
+        status=BuildStatus(row["status"]),
+        trigger=Trigger(row["trigger"]),
+        queued_at=datetime.fromisoformat(row["queuedAt"]),
+        finished_at=_recall_time(row.get("finishedAt")),
+        reason=row.get("reason"),
+    )
+
+
+def _recall_time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _time(time: datetime | None) -> str | None:
+    return rfc3339(time) if time is not None else None
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 2]} …"
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value

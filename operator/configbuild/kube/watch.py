@@ -1,0 +1,140 @@
+"""kopf: watches the objects and hands every event over.
+
+kopf runs in a thread with an event loop of its own. It takes every task of its loop for its own and
+ends them all when it stops, and a burst of thousands of events at a restart would hold up whoever
+shares its loop; apart from the one call that hands an event over, nothing is shared.
+
+Event handlers (``@kopf.on.event``) write nothing, keep no state in annotations and set no
+finalizer: docs/decisions says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from configbuild.kube.client import load_configuration
+from configbuild.resource import GROUP, PLURAL, VERSION
+
+Observe = Callable[[dict[str, Any], bool], None]
+"""Takes an object's body, and whether it was deleted; called in the loop that was given."""
+
+
+def watch_settings() -> kopf.OperatorSettings:
+    """Make kopf's settings; the numbers are from measurements against a real API server."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    # Scanning would need rights to CustomResourceDefinitions, which a namespaced role has not.
+    settings.scanning.disabled = True
+    # A thread cannot be ended by a signal; the process has its own deadline for that.
+    settings.process.ultimate_exiting_timeout = None
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.watching.connect_timeout = 10
+    settings.watching.reconnect_backoff = 1
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 30
+    settings.networking.enforce_retry_after = True
+    return settings
+
+
+class Watcher:
+    """Runs kopf until told to stop; its failure is the operator's.
+
+    ``observe`` is called in the event loop that :meth:`run` runs in.
+    """
+
+    def __init__(self, *, namespaces: Sequence[str], observe: Observe) -> None:
+        self._namespaces = namespaces
+        self._observe = observe
+        self._stop = threading.Event()
+        self.ready = threading.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled; raises what ended kopf, which never ends by itself otherwise."""
+        loop = asyncio.get_running_loop()
+        # A line "handler succeeded" per event says nothing and costs seconds at 5,000 objects.
+        logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+        ended = loop.create_future()
+        thread = threading.Thread(
+            target=self._run_kopf, args=(loop, ended), name="kopf", daemon=True
+        )
+        thread.start()
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            self._stop.set()
+            await asyncio.wait({ended}, timeout=_STOP_TIMEOUT_S)
+            raise
+        raise RuntimeError("kopf ended without an error and without being told to")
+
+    def _run_kopf(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
+        try:
+            asyncio.run(
+                kopf.operator(
+                    registry=self._registry(loop),
+                    settings=watch_settings(),
+                    clusterwide=not self._namespaces,
+                    namespaces=list(self._namespaces),
+                    stop_flag=self._stop,
+                    ready_flag=self.ready,
+                )
+            )
+        except BaseException as error:  # noqa: BLE001 - handed over to whoever awaits run()
+            _hand_over(loop, ended, error)
+        else:
+            _hand_over(loop, ended, None)
+
+    def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        async def login(**_: Any) -> kopf.ConnectionInfo:
+            return connection_info(await load_configuration())
+
+        @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+        async def event(event: kopf.RawEvent, **_: Any) -> None:
+            body = dict(event["object"])
+            loop.call_soon_threadsafe(self._observe, body, event["type"] == "DELETED")
+
+        return registry
+
+
+# kopf waits 5 s for its tasks and then cancels them.
+_STOP_TIMEOUT_S = 8.0
+
+
+def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Tell kopf how to reach the API server, from the same configuration as the client's."""
+    scheme, _, token = (configuration.api_key.get("BearerToken") or "").partition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme=scheme.capitalize() or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )
+
+
+def _hand_over(
+    loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None], error: BaseException | None
+) -> None:
+    def finish() -> None:
+        if ended.done():
+            return
+        if error is None:
+            ended.set_result(None)
+        else:
+            ended.set_exception(error)
+
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(finish)

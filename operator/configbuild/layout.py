@@ -1,0 +1,142 @@
+"""Where things of a build lie. Pure: the one place where these paths are put together.
+
+::
+
+    <venvs>/<namespace>/<name>/<ulid>/     a venv, never moved, with its receipt inside
+    <logs>/<ulid>.ndjson                   a journal
+    <cache>/<namespace>/uv/, pip/          the installers' caches
+    <cache>/.scratch/<ulid>/               what a build needs while it runs; removed at its end
+    <sources>/<namespace>/<path>           source trees that specs name by path
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configbuild.model import BuildId, ConfigKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The operator's directories (absolute)."""
+
+    venvs: Path
+    logs: Path
+    cache: Path
+    sources: Path
+
+    def config_venvs(self, key: ConfigKey) -> Path:
+        """Folder of all venvs of a config."""
+        return self.venvs / key.namespace / key.name
+
+    def build(self, key: ConfigKey, build_id: BuildId) -> BuildPaths:
+        """Paths of one build."""
+        return BuildPaths(
+            venv=self.config_venvs(key) / build_id.ulid,
+            scratch=self.scratch_root / build_id.ulid,
+            cache=self.cache / key.namespace,
+        )
+
+    @property
+    def scratch_root(self) -> Path:
+        """Folder of what running builds need."""
+        # A namespace never begins with a dot, so this is none of theirs.
+        return self.cache / ".scratch"
+
+    def namespace_sources(self, namespace: str) -> Path:
+        """Folder below which a namespace's source trees lie."""
+        return self.sources / namespace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPaths:
+    """The places that one build reads and writes."""
+
+    venv: Path
+    scratch: Path
+    cache: Path
+
+    @property
+    def python(self) -> Path:
+        """Interpreter of the venv."""
+        return self.venv / "bin" / "python"
+
+    def site_packages(self, minor: str) -> Path:
+        """Folder of the installed packages, for a Python ``X.Y``."""
+        return self.venv / "lib" / f"python{minor}" / "site-packages"
+
+    @property
+    def runtime(self) -> Path:
+        """Folder of the receipt inside the venv."""
+        return self.venv / "ade-runtime"
+
+    @property
+    def receipt(self) -> Path:
+        """``build.json``: what was built, from what, by which commands."""
+        return self.runtime / "build.json"
+
+    @property
+    def packages(self) -> Path:
+        """``packages.txt``: every installed distribution."""
+        return self.runtime / "packages.txt"
+
+    @property
+    def home(self) -> Path:
+        """``HOME`` of the commands."""
+        return self.scratch / "home"
+
+    @property
+    def tmp(self) -> Path:
+        """``TMPDIR`` of the commands."""
+        return self.scratch / "tmp"
+
+    @property
+    def uv_cache(self) -> Path:
+        """Cache of uv."""
+        return self.cache / "uv"
+
+    @property
+    def pip_cache(self) -> Path:
+        """Cache of pip."""
+        return self.cache / "pip"
+
+    @property
+    def engine_tree(self) -> Path:
+        """Scratch copy of the engine's source tree."""
+        return self.scratch / "engine"
+
+    @property
+    def config_tree(self) -> Path:
+        """Scratch copy of the config's source tree."""
+        return self.scratch / "config"
+
+    @property
+    def engine_wheels(self) -> Path:
+        """Where the engine's tree is built to a wheel."""
+        return self.scratch / "engine-wheel"
+
+    @property
+    def config_wheels(self) -> Path:
+        """Where the config's tree is built to a wheel."""
+        return self.scratch / "config-wheel"
+
+    @property
+    def constraints(self) -> Path:
+        """The spec's constraints, as a file."""
+        return self.scratch / "constraints.txt"
+
+    @property
+    def engine_hold(self) -> Path:
+        """A constraint that holds the engine at its installed version."""
+        return self.scratch / "engine-hold.txt"
+
+    @property
+    def engine_facts(self) -> Path:
+        """What was installed as the engine (JSON), for the verification to compare."""
+        return self.scratch / "engine.json"
+
+    @property
+    def metadata(self) -> Path:
+        """What ``collect_metadata`` found (JSON)."""
+        return self.scratch / "metadata.json"

@@ -1,0 +1,479 @@
+"""Runs the commands of a build, each as a subprocess that is ended whole and always reaped.
+
+The operator's end of :mod:`configbuild.launcher`: one :class:`Launcher` for each build, one command
+at a time. :meth:`Launcher.run` returns when the command itself has exited and everything that it
+started is dead; a process that holds on to its output does not hold it up. A thread reads the
+output, since what is made of it (redaction, lines, a write to the journal) would hold up the loop.
+
+Nothing is left behind: not by a command that ends, not by a cancellation, not by the operator's own
+death, even by SIGKILL. Should the launcher itself be killed, the kernel ends its command with it,
+and :func:`_kill_marked` what that had started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from configbuild.errors import CommandError, LauncherError
+from configbuild.model import Stream
+
+# Time for pip or uv to remove temporary files and to write a last line, well within the 30 s that
+# Kubernetes gives a pod to end.
+GRACE_S = 5.0
+
+# Measured: 64 KiB a read is the fastest, and what is made of one chunk still takes under 3 ms.
+CHUNK_BYTES = 64 * 1024
+
+# Once a command is over its whole tree is dead, so its pipes end at once. Only a process outside
+# the tree that was handed one of them could keep it open; it is not waited for longer than this.
+DRAIN_S = 1.0
+
+# The most that a pipe can hold without privileges (fs.pipe-max-size): one read of this size takes
+# everything that was written before.
+PIPE_MAX_BYTES = 1024 * 1024
+
+# New files are for everybody to read: those who use a venv need not be the user who built it.
+UMASK = 0o022
+
+# The variable that marks the processes of one launcher: the one thing in a command's environment
+# that its caller did not put there.
+MARK = "CONFIGBUILD_LAUNCHER"
+
+# How long the kernel may take to end killed processes before they are left to themselves.
+KILL_S = 1.0
+
+# All that the launcher gets of the operator's environment, which may hold secrets: what some
+# interpreters need to find their own shared library.
+LAUNCHER_ENV = ("LD_LIBRARY_PATH",)
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+
+# Far more than any answer of the launcher, which holds a handful of numbers or one path.
+PACKET_BYTES = 64 * 1024
+
+
+class OutputSink(Protocol):
+    """Takes the output of a command, in the thread that reads it.
+
+    What either method raises ends the command and comes out of :meth:`Launcher.run`.
+    """
+
+    def feed(self, stream: Stream, chunk: bytes) -> None:
+        """Take the next bytes of a stream; as long as it takes, the command may have to wait."""
+
+    def end(self, stream: Stream) -> None:
+        """Take note that this command writes nothing more to this stream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What to run: no shell, no search along a PATH, nothing inherited.
+
+    ``env`` is the whole environment, save for :data:`MARK`. ``ValueError`` if ``argv[0]`` is not an
+    absolute path, or if something in here cannot be passed to any program.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+
+    def __post_init__(self) -> None:
+        if not self.argv or not self.argv[0].startswith("/"):
+            raise ValueError(f"argv[0] must be an absolute path: {self.argv[:1]}")
+        if any("\0" in text for text in (*self.argv, *self.env, *self.env.values(), str(self.cwd))):
+            raise ValueError(f"no program can be given a NUL character: {self.argv[0]}")
+        if bad := [name for name in self.env if not name or "=" in name]:
+            raise ValueError(f"these cannot be names of environment variables: {bad}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandExit:
+    """How a command ended: with an ``exit_code`` or by a ``signal``; the other is ``None``.
+
+    ``duration_s`` is that of the command itself; ``cpu_s`` includes all that it started, and
+    ``max_rss_kib`` is that of the largest process, but at least what the launcher needs itself
+    (about 9 MiB). ``descendants_killed`` counts the processes that had to be ended by force.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    duration_s: float
+    descendants_killed: int
+    max_rss_kib: int
+    cpu_s: float
+
+    @property
+    def status(self) -> int:
+        """One number for both, as shells have it: the exit code, or 128 plus the signal."""
+        if self.exit_code is not None:
+            return self.exit_code
+        assert self.signal is not None
+        return 128 + self.signal
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command exited with 0."""
+        return self.exit_code == 0
+
+
+class Launcher:
+    """The process below which all commands of one build run, one after the other.
+
+    Made by :meth:`start`; ended by :meth:`aclose`, or by leaving its ``async with`` block.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._mark = secrets.token_hex(16)
+        self._process = process
+        self._control = control
+        self._closing = False
+        self._hung_up = False
+        self._packet: asyncio.Future[bytes] | None = None
+        self._exited: asyncio.Future[int] = self._loop.create_future()
+        self._pidfd = os.pidfd_open(process.pid)
+        self._loop.add_reader(self._pidfd, self._on_exit)
+        self._loop.add_reader(control, self._on_packet)
+
+    @classmethod
+    async def start(cls, *, python: Path = Path(sys.executable)) -> Self:
+        """Start a launcher with the interpreter ``python``.
+
+        ``LauncherError`` if that fails, or if this is not Linux. Cancelled, it leaves nothing.
+        """
+        if sys.platform != "linux":
+            raise LauncherError(
+                f"builds run on Linux only, and this is {sys.platform}: use a container"
+            )
+        control, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.setblocking(False)
+        try:
+            with far_end:
+                launcher = cls(_spawn(python, far_end), control)
+        except OSError as error:
+            control.close()
+            raise LauncherError(f"the launcher cannot be started: {error}") from error
+        try:
+            await launcher._await_ready(python)
+        except BaseException:
+            launcher._process.kill()  # what it is may not know that end of file means to end
+            await launcher.aclose()
+            raise
+        return launcher
+
+    async def run(
+        self, command: Command, sink: OutputSink, *, grace_s: float = GRACE_S
+    ) -> CommandExit:
+        """Run one command to its end and feed ``sink`` with its output, live and whole.
+
+        Returns when the command has exited, everything that it started is dead and reaped, and both
+        streams have ended in the sink. A command that fails does not raise: see the result.
+
+        Cancelled, it sends SIGTERM to the command and all below it, after ``grace_s`` SIGKILL, and
+        raises ``CancelledError`` when all are reaped and the last output is fed; a second
+        cancellation cuts the grace short. A command that had ended in that very moment still
+        counts as cancelled.
+
+        Raises ``CommandError`` with the reason ``CommandNotStarted`` if exec fails (no such file,
+        no permission, no such directory), ``LauncherError`` if the launcher dies or is closed,
+        what the sink raised (the command is then ended as if cancelled), and ``RuntimeError`` if a
+        command is running already.
+        """
+        if self._packet is not None:
+            raise RuntimeError("a launcher runs one command at a time")
+        if self._hung_up or self._closing:
+            raise await self._death()
+        self._packet = answer = self._loop.create_future()
+        try:
+            with _Output(sink) as output:
+                self._request(command, output.write_ends)
+                output.hand_over()
+                cancelled = await self._see_through(answer, output, grace_s)
+        finally:
+            self._packet = None
+        if cancelled is not None:
+            raise cancelled
+        if output.failure is not None:
+            raise output.failure
+        if not answer.result():
+            raise await self._death()
+        return _command_exit(command, json.loads(answer.result()))
+
+    async def aclose(self) -> None:
+        """End the launcher and, at once, all that still runs below it; all are reaped.
+
+        May be called again. A cancellation is put off until that has happened.
+        """
+        self._closing = True
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+        cancelled: asyncio.CancelledError | None = None
+        while not self._exited.done():
+            try:
+                await asyncio.wait({self._exited})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control)
+            self._control.close()
+        if cancelled is not None:
+            raise cancelled
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc_info: object) -> None:
+        await self.aclose()
+
+    async def _await_ready(self, python: Path) -> None:
+        self._packet = self._loop.create_future()
+        packet = await self._packet
+        self._packet = None
+        if not packet:
+            raise LauncherError(
+                f"the launcher {_ending(await self._exited)} before it was ready: is {python} "
+                "a working Python? What it had to say is in the operator's own error output"
+            )
+        if problem := json.loads(packet).get("error"):
+            raise LauncherError(f"the launcher cannot work here: {problem}")
+
+    def _request(self, command: Command, write_ends: list[int]) -> None:
+        request = {
+            "argv": command.argv,
+            "env": {**command.env, MARK: self._mark},
+            "cwd": str(command.cwd),
+            "umask": UMASK,
+        }
+        with os.fdopen(os.memfd_create("configbuild-request"), "wb") as file:
+            file.write(json.dumps(request).encode())
+            file.flush()
+            self._send({"op": "run"}, [file.fileno(), *write_ends])
+
+    def _send(self, packet: dict[str, object], fds: list[int]) -> None:
+        """Send a packet. That the launcher is gone is nothing new here: end of file says it."""
+        with contextlib.suppress(ConnectionError):
+            socket.send_fds(self._control, [json.dumps(packet).encode()], fds)
+
+    async def _see_through(
+        self, answer: asyncio.Future[bytes], output: _Output, grace_s: float
+    ) -> asyncio.CancelledError | None:
+        """Wait for the answer and the end of the output through all cancellations; the first one.
+
+        For futures, not for a task: ``asyncio.run`` cancels every task at its end, also this one.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        graces = [0.0, grace_s]
+        waiting: set[asyncio.Future[Any]] = {answer, output.done}
+        while waiting:
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError as error:
+                cancelled = cancelled or error
+                self._stop(graces)
+            done = {future for future in waiting if future.done()}
+            waiting -= done
+            if answer in done:
+                if not answer.result():
+                    _kill_marked(self._mark)
+                output.command_ended()
+            elif output.done in done and output.failure is not None:
+                self._stop(graces)
+        return cancelled
+
+    def _stop(self, graces: list[float]) -> None:
+        """Have the launcher end the command with the next grace; asking a third time is vain."""
+        if graces:
+            self._send({"op": "stop", "grace_s": graces.pop()}, [])
+
+    async def _death(self) -> LauncherError:
+        if self._closing:
+            return LauncherError("the launcher was closed, and all that it ran has ended")
+        ending = _ending(await asyncio.shield(self._exited))
+        return LauncherError(f"the launcher {ending}, and all that it ran ended with it")
+
+    def _on_packet(self) -> None:
+        try:
+            packet = self._control.recv(PACKET_BYTES)
+        except ConnectionError:
+            packet = b""
+        if not packet:
+            self._hung_up = True
+            self._loop.remove_reader(self._control)
+        if self._packet is not None and not self._packet.done():
+            self._packet.set_result(packet)
+
+    def _on_exit(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._exited.set_result(self._process.wait())
+
+
+class _Output:
+    """The two pipes of one command, and the thread that reads them and feeds the sink.
+
+    ``done`` when the thread is; ``failure`` is then what the sink raised.
+    """
+
+    def __init__(self, sink: OutputSink) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = self._loop.create_future()
+        self.failure: BaseException | None = None
+        self.write_ends: list[int] = []
+        self._streams: dict[int, Stream] = {}
+        self._sink = sink
+        self._ended = os.eventfd(0)
+        self._thread = threading.Thread(target=self._run, name="configbuild-output", daemon=True)
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(os.close, self._ended)
+            on_error.callback(self.hand_over)
+            for stream in (Stream.STDOUT, Stream.STDERR):
+                read_end, write_end = os.pipe()
+                on_error.callback(os.close, read_end)
+                self._streams[read_end] = stream
+                self.write_ends.append(write_end)
+            self._thread.start()
+            on_error.pop_all()
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.hand_over()
+        self._thread.join()
+        os.close(self._ended)
+
+    def hand_over(self) -> None:
+        """Close the ends that are for the command alone to hold."""
+        while self.write_ends:
+            os.close(self.write_ends.pop())
+
+    def command_ended(self) -> None:
+        """Stop reading after :data:`DRAIN_S`, should the streams not end before."""
+        os.eventfd_write(self._ended, 1)
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except BaseException as failure:  # noqa: BLE001 - it surfaces from Launcher.run
+            self.failure = failure
+        for read_end in self._streams:
+            os.close(read_end)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self.done.set_result, None)
+
+    def _read(self) -> None:
+        deadline: float | None = None
+        poller = select.poll()
+        for fd in (self._ended, *self._streams):
+            poller.register(fd, select.POLLIN)
+        while self._streams:
+            left_s = None if deadline is None else deadline - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                self._take_what_is_left()
+                return
+            for fd, _ in poller.poll(None if left_s is None else left_s * 1000):
+                if fd == self._ended:
+                    deadline = time.monotonic() + DRAIN_S
+                    poller.unregister(fd)
+                elif chunk := os.read(fd, CHUNK_BYTES):
+                    self._sink.feed(self._streams[fd], chunk)
+                else:
+                    poller.unregister(fd)
+                    self._end(fd)
+
+    def _take_what_is_left(self) -> None:
+        """Take what is in the pipes now: all that was written before the command ended is."""
+        for fd in list(self._streams):
+            os.set_blocking(fd, False)
+            with contextlib.suppress(BlockingIOError):
+                if chunk := os.read(fd, PIPE_MAX_BYTES):
+                    self._sink.feed(self._streams[fd], chunk)
+            self._end(fd)
+
+    def _end(self, fd: int) -> None:
+        os.close(fd)
+        self._sink.end(self._streams.pop(fd))
+
+
+def _spawn(python: Path, control: socket.socket) -> subprocess.Popen[bytes]:
+    # A session of its own, so that Ctrl-C reaches the operator only, which then decides.
+    return subprocess.Popen(
+        [python, "-I", "-S", "-E", LAUNCHER, str(control.fileno())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[control.fileno()],
+        env={name: os.environ[name] for name in LAUNCHER_ENV if name in os.environ},
+        start_new_session=True,
+    )
+
+
+def _ending(returncode: int) -> str:
+    if returncode >= 0:
+        return f"exited with code {returncode}"
+    return f"was killed by {signal.Signals(-returncode).name}"
+
+
+def _command_exit(command: Command, answer: dict[str, Any]) -> CommandExit:
+    if "errno" in answer:
+        cause = OSError(answer["errno"], os.strerror(answer["errno"]), answer["path"])
+        raise CommandError(
+            f"{command.argv[0]} could not be started: {cause}", reason="CommandNotStarted"
+        ) from cause
+    return CommandExit(
+        exit_code=answer["code"],
+        signal=answer["signal"],
+        duration_s=answer["duration_s"],
+        descendants_killed=answer["killed"],
+        max_rss_kib=answer["max_rss_kib"],
+        cpu_s=answer["user_s"] + answer["system_s"],
+    )
+
+
+def _kill_marked(mark: str) -> None:
+    """Kill everything that carries a launcher's mark: what it leaves if it is killed itself.
+
+    Not covered: who wiped its own environment, runs as another user or made itself undumpable.
+    """
+    variable = f"{MARK}={mark}".encode()
+    killed: dict[int, int] = {}
+    with contextlib.ExitStack() as pidfds:
+        while new := [pid for pid in _pids() if pid not in killed and _has(pid, variable)]:
+            for pid in new:
+                with contextlib.suppress(ProcessLookupError):
+                    killed[pid] = os.pidfd_open(pid)
+                    pidfds.callback(os.close, killed[pid])
+                    signal.pidfd_send_signal(killed[pid], signal.SIGKILL)
+        deadline = time.monotonic() + KILL_S
+        for pidfd in killed.values():
+            poller = select.poll()
+            poller.register(pidfd, select.POLLIN)
+            poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            # Orphans are ours to reap where the operator is the first process of its container.
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def _has(pid: int, variable: bytes) -> bool:
+    try:
+        return variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # gone, or not ours to look at
+        return False

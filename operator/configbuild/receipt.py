@@ -1,0 +1,96 @@
+"""What the operator knows about a built venv, read from its files and written beside them.
+
+The receipt (``ade-runtime/build.json``) says what was built, from what, by which commands; it is
+written by the operator after verification, so a venv without one was never verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import Any
+
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from configbuild.errors import StepError
+from configbuild.files import write_whole
+from configbuild.layout import BuildPaths
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """The engine as it was installed; ``record_sha256`` hashes its RECORD file (PEP 376)."""
+
+    name: str
+    version: str
+    record_sha256: str
+
+    def as_constraint(self) -> str:
+        """Write the constraint that holds the engine where it is."""
+        return f"{self.name}=={self.version}\n"
+
+
+@dataclass(slots=True, kw_only=True)
+class CommandRecord:
+    """A command that was run."""
+
+    argv: tuple[str, ...]
+    exit_code: int | None
+    duration_ms: int
+
+
+@dataclass(slots=True, kw_only=True)
+class StepRecord:
+    """A step and its commands, as far as they ran."""
+
+    name: str
+    status: str
+    duration_ms: int = 0
+    commands: list[CommandRecord] = field(default_factory=list)
+
+
+def installed(site_packages: Path, name: str) -> EngineFacts:
+    """Read from its files what version of ``name`` is installed; :class:`StepError` if none is."""
+    wanted = canonicalize_name(name)
+    for dist in distributions(path=[str(site_packages)]):
+        if canonicalize_name(dist.metadata["Name"]) == wanted:
+            return _facts(dist, wanted)
+    raise StepError(
+        f"{name} is not installed, though its installation ended well; does the package have"
+        " another name?",
+        reason="EngineNotInstalled",
+    )
+
+
+def _facts(dist: Distribution, name: str) -> EngineFacts:
+    record = (dist.read_text("RECORD") or "").encode()
+    return EngineFacts(
+        name=name, version=dist.version, record_sha256=hashlib.sha256(record).hexdigest()
+    )
+
+
+def wheel_name(wheel: Path) -> str:
+    """Take the distribution's name from a wheel's file name (binary distribution format)."""
+    return parse_wheel_filename(wheel.name)[0]
+
+
+def write_receipt(paths: BuildPaths, receipt: Mapping[str, Any], packages: list[str]) -> None:
+    """Write ``build.json`` and ``packages.txt`` into the venv, each whole or not at all."""
+    paths.runtime.mkdir()
+    write_whole(paths.packages, "".join(f"{line}\n" for line in packages))
+    write_whole(paths.receipt, json.dumps(receipt, indent=1) + "\n")
+
+
+def read_receipt(receipt: Path) -> dict[str, Any] | None:
+    """Read a receipt; ``None`` if there is none or it is not whole."""
+    try:
+        data = json.loads(receipt.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) and data.get("schema") == SCHEMA else None

@@ -1,0 +1,194 @@
+"""From a ``ConfigBuild`` as its author wrote it to a :class:`~configbuild.model.BuildSpec`.
+
+Two kinds of fault are told apart. What the schema can judge is judged by the models of
+:mod:`configbuild.resource.schema` (at the API server already, and here for files). What needs the
+rules of Python packaging or the operator's settings is judged here. Either way the error names the
+field as it stands in the manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from configbuild.durations import format_duration, parse_duration
+from configbuild.errors import SourceKindError, SpecError
+from configbuild.model import (
+    BuildSpec,
+    ConfigMapItem,
+    ConfigMapSource,
+    ConfigSource,
+    EngineSource,
+    IndexOptions,
+    Installer,
+    InstallOptions,
+    PathSource,
+    RequirementSource,
+)
+from configbuild.requirements import normalize_requirement
+from configbuild.resource.schema import ConfigBuildSpec, ConfigSpec, EngineSpec, InstallSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecDefaults:
+    """What the operator's settings give to fields that a spec leaves out, and their ceilings.
+
+    ``engine`` is a requirement, or ``None`` if every spec must name its own; ``python`` an ``X.Y``.
+    """
+
+    python: str
+    engine: str | None = None
+    installer: Installer = Installer.UV
+    index_url: str | None = None
+    verify_imports: tuple[str, ...] = ("ade_engine", "ade_config")
+    timeout_s: float = 600.0
+    max_timeout_s: float = 3600.0
+    ttl_s: float | None = None
+    interval_s: float | None = 600.0
+    history_limit: int = 5
+    retention_s: float | None = 168 * 3600.0
+
+
+def parse_spec(spec: Mapping[str, Any]) -> ConfigBuildSpec:
+    """Check a ``spec`` (JSON data) against the schema; :class:`SpecError` names the field."""
+    try:
+        return ConfigBuildSpec.model_validate(spec)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise SpecError(_field_path(first["loc"]), str(first["msg"])) from None
+
+
+def resolve_spec(declared: ConfigBuildSpec, defaults: SpecDefaults) -> BuildSpec:
+    """Fill in defaults and parse what is text in the schema; :class:`SpecError` names the field."""
+    verify = declared.verify
+    history = declared.history
+    return BuildSpec(
+        engine=_engine(declared.engine, defaults.engine),
+        config=_config(declared.config),
+        python=declared.python or defaults.python,
+        install=_install(declared.install or InstallSpec(), defaults),
+        verify_imports=tuple((verify and verify.imports) or defaults.verify_imports),
+        timeout_s=_timeout(declared.timeout, defaults),
+        ttl_s=_seconds(declared.ttl, defaults.ttl_s),
+        interval_s=_seconds(declared.interval, defaults.interval_s),
+        history_limit=(
+            history.limit if history and history.limit is not None else defaults.history_limit
+        ),
+        retention_s=_seconds(history.retention if history else None, defaults.retention_s),
+    )
+
+
+def _engine(declared: EngineSpec | None, default: str | None) -> EngineSource:
+    if declared is None:
+        if default is None:
+            raise SpecError(
+                "spec.engine",
+                "is missing, and the operator has no default engine (ADE_ENGINE_SPEC);"
+                " set spec.engine.requirement or spec.engine.path",
+            )
+        return RequirementSource(requirement=normalize_requirement(default, "ADE_ENGINE_SPEC"))
+    if declared.path is not None:
+        return PathSource(path=_tree_path(declared.path, "spec.engine.path"))
+    assert declared.requirement is not None
+    field = "spec.engine.requirement"
+    return RequirementSource(requirement=normalize_requirement(declared.requirement, field))
+
+
+def _config(declared: ConfigSpec) -> ConfigSource:
+    if declared.path is not None:
+        return PathSource(path=_tree_path(declared.path, "spec.config.path"))
+    if declared.requirement is not None:
+        field = "spec.config.requirement"
+        return RequirementSource(requirement=normalize_requirement(declared.requirement, field))
+    if declared.config_map is not None:
+        source = declared.config_map
+        items = tuple(
+            ConfigMapItem(key=item.key, path=_tree_path(item.path, f"{_ITEMS}[{index}].path"))
+            for index, item in enumerate(source.items or ())
+        )
+        _refuse_clashes(items)
+        return ConfigMapSource(name=source.name, items=items, archive_key=source.archive_key)
+    kind = "git" if declared.git is not None else "archive"
+    raise SourceKindError(
+        f"spec.config.{kind}",
+        f"this version of the operator does not build from a {kind} source; use configMap,"
+        " requirement or path",
+    )
+
+
+_ITEMS = "spec.config.configMap.items"
+
+
+def _refuse_clashes(items: tuple[ConfigMapItem, ...]) -> None:
+    """Refuse two items for one file, or a file where another item needs a folder."""
+    paths = [item.path for item in items]
+    taken = set(paths)
+    for index, path in enumerate(paths):
+        if path in paths[:index]:
+            raise SpecError(f"{_ITEMS}[{index}].path", f"{path!r} is the path of two items")
+        parents = {"/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 1)}
+        if parents & taken:
+            raise SpecError(
+                f"{_ITEMS}[{index}].path",
+                f"{path!r} lies below {min(parents & taken)!r}, which is a file of another item",
+            )
+
+
+def _tree_path(path: str, field: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise SpecError(field, f"{path!r} holds a control character; use a plain relative path")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or "\\" in path or ".." in parts:
+        raise SpecError(field, f"{path!r} must be relative, with forward slashes, without '..'")
+    return "/".join(parts) or "."
+
+
+def _install(declared: InstallSpec, defaults: SpecDefaults) -> InstallOptions:
+    constraints = tuple(
+        normalize_requirement(text, f"spec.install.constraints[{index}]")
+        for index, text in enumerate(declared.constraints or ())
+    )
+    index = declared.index
+    urls: tuple[str, ...] = (defaults.index_url,) if defaults.index_url else ()
+    if index is not None and index.url is not None:
+        urls = (index.url, *(index.extra_urls or ()))
+    secret = index.secret_ref.name if index is not None and index.secret_ref is not None else None
+    if secret is not None:
+        raise SpecError(
+            "spec.install.index.secretRef",
+            "this version of the operator reads no index credentials; use an index that needs none",
+            reason="SecretsUnavailable",
+        )
+    return InstallOptions(
+        installer=Installer(declared.installer) if declared.installer else defaults.installer,
+        dependencies=declared.dependencies is not False,
+        constraints=tuple(sorted(set(constraints))),
+        index=IndexOptions(urls=urls, secret=secret),
+        compile_bytecode=declared.compile_bytecode is not False,
+        only_binary=declared.only_binary is True,
+    )
+
+
+def _timeout(declared: str | None, defaults: SpecDefaults) -> float:
+    seconds = parse_duration(declared) if declared else defaults.timeout_s
+    if seconds > defaults.max_timeout_s:
+        raise SpecError(
+            "spec.timeout",
+            f"{declared} is above the operator's ceiling of"
+            f" {format_duration(defaults.max_timeout_s)} (ADE_MAX_BUILD_TIMEOUT_SECONDS)",
+        )
+    return seconds
+
+
+def _seconds(declared: str | None, default: float | None) -> float | None:
+    return parse_duration(declared) if declared else default
+
+
+def _field_path(location: tuple[int | str, ...]) -> str:
+    path = "spec"
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path

@@ -1,0 +1,141 @@
+"""The operator's settings: environment variables that begin with ``ADE_``.
+
+Units are in the names or in the descriptions; every default has a reason. An invalid value ends the
+process at its start with a message that names the variable.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from uv import find_uv_bin
+
+from configbuild.layout import Layout
+from configbuild.model import Installer
+from configbuild.resource.convert import SpecDefaults
+
+_DATA = Path("/var/lib/configbuild")
+
+
+def base_python() -> Path:
+    """Find the interpreter behind the operator's own, which may be a virtual environment's."""
+    # The attribute is CPython's and as old as venv; sysconfig tells no path of an interpreter.
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    return Path(os.path.realpath(base))
+
+
+class Settings(BaseSettings):
+    """Where things are, and what holds for specs that do not say otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="ADE_", extra="ignore", frozen=True)
+
+    venvs_dir: Path = Field(
+        _DATA / "venvs", description="Virtual environments; consumers mount it at the same path."
+    )
+    logs_dir: Path = Field(_DATA / "logs", description="Journals of builds.")
+    cache_dir: Path = Field(
+        _DATA / "cache",
+        description="Caches of the installers and scratch space. On the same file system as"
+        " venvs_dir, or uv copies where it could link.",
+    )
+    sources_dir: Path = Field(
+        _DATA / "sources", description="Source trees that specs name by path, a folder a namespace."
+    )
+    python_bin: Path = Field(
+        default_factory=base_python,
+        description="The default interpreter of builds: an absolute path that consumers have too.",
+    )
+    python_bins: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="More interpreters that specs may ask for, separated by commas."
+    )
+    uv_bin: Path = Field(
+        default_factory=lambda: Path(find_uv_bin()), description="The uv that installs."
+    )
+    engine_spec: str | None = Field(
+        None, description="Engine of specs that name none: a PEP 508 requirement."
+    )
+    installer: Installer = Field(
+        Installer.UV, description="Installer of specs that name none: uv, since it is far faster."
+    )
+    index_url: str | None = Field(
+        None, description="Package index of specs that name none; unset: the installer's default."
+    )
+    wheelhouse: Path | None = Field(
+        None, description="A directory of wheels: builds install from there and ask no index."
+    )
+    build_timeout_seconds: float = Field(
+        600, gt=0, description="Time for a build whose spec sets none, from its first step."
+    )
+    max_build_timeout_seconds: float = Field(
+        3600, gt=0, description="Ceiling of spec.timeout, so that none can hold a place for ever."
+    )
+    build_ensure_wait_seconds: float = Field(
+        30, ge=0, description="How long a waiting HTTP request waits for a build that runs."
+    )
+    build_interval_seconds: float = Field(
+        600,
+        ge=30,
+        description="How often sources that can move are looked at, if a spec is silent.",
+    )
+    build_history_limit: int = Field(5, ge=0, le=50, description="Earlier builds that are kept.")
+    build_retention_days: float = Field(7, gt=0, description="How long earlier builds are kept.")
+    max_concurrency: int = Field(
+        2, ge=1, description="Builds at once; installs want about a core each."
+    )
+    queue_limit: int = Field(
+        1000, ge=1, description="Builds that may wait; beyond it HTTP answers 503."
+    )
+    grace_seconds: float = Field(
+        5, ge=0, description="Between SIGTERM and SIGKILL when a build is ended."
+    )
+    http_host: str = Field(
+        "127.0.0.1",
+        description="Address of the HTTP API; loopback only, since it asks nobody who they are.",
+    )
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP API; 0: any free.")
+    log_level: str = Field("INFO", description="Level of the operator's own log.")
+
+    @field_validator("python_bins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    @field_validator("http_host")
+    @classmethod
+    def _only_loopback(cls, value: str) -> str:
+        if value == "localhost" or ipaddress.ip_address(value).is_loopback:
+            return value
+        raise ValueError(
+            f"{value} is not a loopback address; this version serves HTTP on loopback only"
+            " (use kubectl port-forward)"
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """The operator's directories, absolute."""
+        return Layout(
+            venvs=self.venvs_dir.absolute(),
+            logs=self.logs_dir.absolute(),
+            cache=self.cache_dir.absolute(),
+            sources=self.sources_dir.absolute(),
+        )
+
+    def spec_defaults(self, python: str) -> SpecDefaults:
+        """Give what fills in what a spec leaves out; ``python`` is the default's ``X.Y``."""
+        return SpecDefaults(
+            python=python,
+            engine=self.engine_spec,
+            installer=self.installer,
+            index_url=self.index_url,
+            timeout_s=self.build_timeout_seconds,
+            max_timeout_s=self.max_build_timeout_seconds,
+            interval_s=self.build_interval_seconds,
+            history_limit=self.build_history_limit,
+            retention_s=self.build_retention_days * 86400,
+        )

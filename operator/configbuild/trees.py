@@ -1,0 +1,140 @@
+"""Source trees: what they hold, one digest of it, and a copy of exactly that.
+
+A tree is resolved before a build (its digest goes into the fingerprint) and copied when the build
+runs. Whatever happens to its origin in between, the copy has the digest or fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from configbuild.archives import Limits, TreeFile
+from configbuild.errors import ConfigBuildError
+
+# Made by tools next to the sources, never part of them.
+_IGNORED_DIRECTORIES = frozenset({".git", ".hg", ".svn", "__pycache__"})
+
+
+class TreeError(ConfigBuildError):
+    """A source tree holds what cannot be built from, or changed while it was copied."""
+
+    reason = "SourceInvalid"
+
+
+class Tree(Protocol):
+    """A source tree of known content."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the sorted paths, modes and bytes of all files."""
+
+    def copy_to(self, directory: Path) -> None:
+        """Write the files below ``directory`` (made); :class:`TreeError` if they have changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryTree:
+    """A tree whose files are in memory, by their path."""
+
+    files: Mapping[str, TreeFile]
+
+    @property
+    def digest(self) -> str:
+        """See :class:`Tree`."""
+        return _digest((path, self.files[path]) for path in sorted(self.files))
+
+    def copy_to(self, directory: Path) -> None:
+        """See :class:`Tree`."""
+        _write(directory, self.files.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryTree:
+    """A tree on disk, as it was when its digest was made."""
+
+    root: Path
+    digest: str
+    limits: Limits
+
+    @classmethod
+    def scan(cls, root: Path, limits: Limits) -> DirectoryTree:
+        """Read a directory and make its digest; :class:`TreeError` if it is not a plain tree."""
+        return cls(root=root, digest=_digest(_files_of(root, limits)), limits=limits)
+
+    def copy_to(self, directory: Path) -> None:
+        """See :class:`Tree`."""
+        copied = list(_files_of(self.root, self.limits))
+        if _digest(copied) != self.digest:
+            raise TreeError(
+                f"the source tree {self.root.name} changed between its fingerprint and its build;"
+                " the next ensure takes it as it is now",
+                reason="SourceChanged",
+            )
+        _write(directory, copied)
+
+
+def _files_of(root: Path, limits: Limits) -> Iterator[tuple[str, TreeFile]]:
+    """Yield all files below ``root``, sorted by path, counting against the limits."""
+    budget = limits.bytes
+    paths = sorted(_walk(root, root), key=lambda path: path.relative_to(root).as_posix())
+    if len(paths) > limits.files:
+        raise TreeError(f"the source tree {root.name} has more than {limits.files} files")
+    for path in paths:
+        content, executable = _read(path, budget)
+        budget -= len(content)
+        yield path.relative_to(root).as_posix(), TreeFile(content=content, executable=executable)
+
+
+def _walk(directory: Path, root: Path) -> Iterator[Path]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in _IGNORED_DIRECTORIES:
+                    yield from _walk(path, root)
+            elif entry.is_file(follow_symlinks=False):
+                yield path
+            else:
+                raise TreeError(
+                    f"{path.relative_to(root)} in the source tree {root.name} is a link or a"
+                    " special file; only plain files and folders are built from"
+                )
+
+
+def _read(path: Path, budget: int) -> tuple[bytes, bool]:
+    # O_NOFOLLOW: between the walk and here the file may have become a link to something else.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise TreeError(f"{path.name} is not a plain file")
+        content = file.read(budget + 1)
+    if len(content) > budget:
+        raise TreeError(f"the source tree is too large (at {path.name})")
+    return content, bool(status.st_mode & 0o100)
+
+
+def _digest(files: Iterable[tuple[str, TreeFile]]) -> str:
+    tree = hashlib.sha256()
+    for path, file in files:
+        mode = b"x" if file.executable else b"-"
+        name = path.encode("utf-8", "surrogateescape")
+        # Lengths go in front, so that no two trees can give the same bytes.
+        tree.update(b"%d %b%b%d " % (len(name), name, mode, len(file.content)))
+        tree.update(file.content)
+    return tree.hexdigest()
+
+
+def _write(directory: Path, files: Iterable[tuple[str, TreeFile]]) -> None:
+    directory.mkdir(parents=True, exist_ok=False)
+    for path, file in files:
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.content)
+        target.chmod(0o755 if file.executable else 0o644)

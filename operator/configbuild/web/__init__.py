@@ -1,0 +1,12 @@
+"""The HTTP API: how people and programs ask for builds and watch them.
+
+FastAPI lives here and nowhere else; nothing here knows Kubernetes. A response never owns a build:
+a client that leaves changes nothing.
+
+* ``app``: puts the application together. ``server``: serves it.
+* ``routes``: the builds API. ``operation``: health and metrics. ``gone``: what the former service
+  had and this one has not.
+* ``stream``: a build's events as NDJSON, live or again. ``logs``: its output, page by page.
+* ``models``: what goes in and out. ``problems``: what is said when something is wrong.
+* ``backend``: what all of these work with.
+"""

@@ -1,0 +1,78 @@
+"""Puts the HTTP application together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from configbuild.builds.records import BuildRecord
+from configbuild.journal import Journals
+from configbuild.web import gone, operation, routes
+from configbuild.web.backend import Backend, BuildService, at_once
+from configbuild.web.problems import add_problems
+
+_DISTRIBUTION = "configbuild-operator"
+
+_DESCRIPTION = """\
+Asks for builds of configs, and watches them.
+
+A *workspace* is a Kubernetes namespace, a *config* a ConfigBuild in it, a *build* one attempt at a
+verified Python environment. Every error is a problem document (RFC 9457).
+"""
+
+
+def create_app(
+    service: BuildService,
+    journals: Journals,
+    *,
+    ready: Callable[[], list[str]] = list,
+    recorded: Callable[[BuildRecord], Awaitable[None]] = at_once,
+    registry: CollectorRegistry = REGISTRY,
+    ensure_wait_s: float = 30.0,
+    heartbeat_s: float = 15.0,
+) -> FastAPI:
+    """Make the application; it owns nothing, and needs no start or end.
+
+    ``ready`` lists what is still missing before builds can be made. ``recorded`` is awaited before
+    a client is told of a new build: it returns once a restart would find it (status in the
+    cluster). ``ensure_wait_s`` bounds ``options.wait``; a stream sends an empty line after
+    ``heartbeat_s`` of silence.
+    """
+    app = routed_app()
+    app.state.backend = Backend(
+        service=service,
+        journals=journals,
+        ready=ready,
+        recorded=recorded,
+        registry=registry,
+        ensure_wait_s=ensure_wait_s,
+        heartbeat_s=heartbeat_s,
+    )
+    return app
+
+
+def routed_app() -> FastAPI:
+    """Make an application that has all its routes and nothing behind them."""
+    app = FastAPI(
+        title="ConfigBuild",
+        summary="Turns a declared configuration into a verified Python environment",
+        description=_DESCRIPTION,
+        version=_version(),
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    add_problems(app)
+    for part in (routes, gone, operation):
+        app.include_router(part.router)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version(_DISTRIBUTION)
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+unknown"

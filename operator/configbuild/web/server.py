@@ -1,0 +1,118 @@
+"""Serves the application in an event loop that belongs to somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+
+import uvicorn
+from fastapi import FastAPI
+
+from configbuild.web.backend import Backend
+
+# What waits in the kernel for one slow reader: 0.4 MB in all with this, 3 to 4 MB without.
+_SEND_BUFFER_BYTES = 64 * 1024
+
+# A reader that takes nothing for so long is dropped, and resumes with after_id if it still lives.
+# Long enough for a person who stops a terminal to read; the heartbeat makes it find dead peers too.
+_STALLED_MS = 60_000
+
+# Streams end by themselves when the server stops; this is for readers that take nothing.
+_GRACE_S = 1
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that leaves signals to us and tells when it begins and stops."""
+
+    def __init__(
+        self, config: uvicorn.Config, *, started: Callable[[], None], stopping: asyncio.Event
+    ) -> None:
+        super().__init__(config)
+        self._on_started = started
+        self._stopping = stopping
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Install nothing: the operator has its own handlers."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping.set()
+        await super().shutdown(sockets)
+
+
+async def serve(
+    app: FastAPI, *, host: str, port: int, on_started: Callable[[str], None] = lambda _: None
+) -> None:
+    """Serve until cancelled; then streams are ended, and the rest has a second.
+
+    ``on_started`` gets the base URL, with the real port where ``port`` is 0. ``ValueError`` for a
+    host that is not loopback; ``OSError`` if the address cannot be had.
+    """
+    backend = app.state.backend
+    assert isinstance(backend, Backend)
+    with _listener(host, port) as listener:
+        server = _Server(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_S,
+            ),
+            started=lambda: on_started(_url(listener)),
+            stopping=backend.stopping,
+        )
+        serving = asyncio.create_task(server.serve([listener]), name="http")
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await serving
+            raise
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    address = _loopback(host)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit both.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
+        listener.bind((address, port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _loopback(host: str) -> str:
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        loopback = ip_address(address).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ValueError(
+            f"ADE_HTTP_HOST: {host!r} is not a loopback address; this version does not ask callers"
+            " who they are, so it only serves its own machine: use 127.0.0.1, ::1 or localhost"
+        )
+    return address
+
+
+def _url(listener: socket.socket) -> str:
+    address, port = listener.getsockname()[:2]
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"

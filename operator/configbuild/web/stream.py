@@ -1,0 +1,205 @@
+"""A build's events as NDJSON, live or again.
+
+What is in the journal is passed on as it is, byte for byte, in large blocks. Only where a journal
+is gone, or could not be ended, are events made from the build's record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from configbuild.builds.records import BuildRecord
+from configbuild.errors import NotFoundError
+from configbuild.events import (
+    BuildCompleted,
+    BuildCreated,
+    Event,
+    decode_line,
+    encode_line,
+    line_id,
+)
+from configbuild.model import BuildStatus
+from configbuild.web.backend import Backend
+
+MEDIA_TYPE = "application/x-ndjson"
+REUSED = "Reused existing build"
+
+# An empty line: readers of NDJSON skip it, proxies see that the connection lives.
+_HEARTBEAT = b"\n"
+
+# X-Accel-Buffering is nginx's word; others go by Cache-Control.
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+# Within a string its quotes would be escaped, so this is the type of an event and nothing else. The
+# fields before it are short.
+_COMPLETED = f'"type":"{BuildCompleted.TYPE}"'.encode()
+_LINE_HEAD_BYTES = 300
+
+
+class EventStream(StreamingResponse):
+    """Sends blocks of lines as they come, as fast as the client takes them.
+
+    It ends with its blocks, when the client leaves, or when the server stops: then properly, so
+    that the client knows to resume. An error of the blocks cuts the connection.
+    """
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, blocks: AsyncGenerator[bytes, None], *, stopping: asyncio.Event) -> None:
+        super().__init__(blocks, headers=_HEADERS)
+        self._blocks = blocks
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; cancellation closes the blocks."""
+        del scope
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        sending = asyncio.create_task(self._send_blocks(send))
+        ends = {
+            sending,
+            asyncio.create_task(self.listen_for_disconnect(receive)),
+            asyncio.create_task(self._stopping.wait()),
+        }
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+        if not sending.cancelled():
+            sending.result()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_blocks(self, send: Send) -> None:
+        async with aclosing(self._blocks):
+            async for block in self._blocks:
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+
+
+def stream_events(
+    backend: Backend, record: BuildRecord, *, after_id: int = 0, follow: bool
+) -> EventStream:
+    """Stream the events above ``after_id``; with ``follow`` on to the build's end."""
+    return EventStream(
+        _events(backend, record, after_id=after_id, follow=follow), stopping=backend.stopping
+    )
+
+
+def stream_reused(backend: Backend, record: BuildRecord) -> EventStream:
+    """Stream a build again that is reused: its events, of which the last says so."""
+    record = replace(record, summary=REUSED)
+    blocks = _reworded(_events(backend, record, after_id=0, follow=False))
+    return EventStream(blocks, stopping=backend.stopping)
+
+
+def _events(
+    backend: Backend, record: BuildRecord, *, after_id: int, follow: bool
+) -> AsyncGenerator[bytes, None]:
+    try:
+        blocks = backend.journals.follow(
+            record.id, after_id, follow=follow, idle_s=backend.heartbeat_s
+        )
+    except NotFoundError:
+        return _from_record(record, after_id)
+    return _from_journal(backend, record, blocks, after_id=after_id, follow=follow)
+
+
+async def _from_journal(
+    backend: Backend,
+    record: BuildRecord,
+    blocks: AsyncGenerator[bytes, None],
+    *,
+    after_id: int,
+    follow: bool,
+) -> AsyncGenerator[bytes, None]:
+    ended = False
+    async with aclosing(blocks):
+        async for block in blocks:
+            last = _last_line(block)
+            if last:
+                after_id, ended = line_id(last), _ends_build(last)
+            if ended:
+                # The line is in the journal a moment before it is safe on the disk and before the
+                # config points to the build: who read it may rely on both.
+                await backend.service.wait(record.id)
+            yield block or _HEARTBEAT
+    if not ended:
+        async for line in _missing_end(backend, record, after_id=after_id, follow=follow):
+            yield line
+
+
+async def _missing_end(
+    backend: Backend, record: BuildRecord, *, after_id: int, follow: bool
+) -> AsyncIterator[bytes]:
+    """Make the end that a journal lacks, as where the disk was full; none for a live build."""
+    if follow:
+        await backend.service.wait(record.id)
+        record = await backend.service.find(record.id) or record
+    if record.status.ended:
+        yield encode_line(_completed(record, event_id=after_id + 1))
+
+
+async def _from_record(record: BuildRecord, after_id: int) -> AsyncGenerator[bytes, None]:
+    """Tell of a build whose journal is gone."""
+    if after_id < 1:
+        yield encode_line(_created(record))
+    if record.status.ended:
+        yield encode_line(_completed(record, event_id=max(after_id, 1) + 1))
+
+
+async def _reworded(blocks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(blocks):
+        async for block in blocks:
+            last = _last_line(block)
+            yield block.removesuffix(last) + _reused(last) if _ends_build(last) else block
+
+
+def _reused(line: bytes) -> bytes:
+    event = decode_line(line)
+    assert isinstance(event.body, BuildCompleted)
+    return encode_line(replace(event, body=replace(event.body, summary=REUSED)))
+
+
+def _last_line(block: bytes) -> bytes:
+    return block[block.rfind(b"\n", 0, -1) + 1 :]
+
+
+def _ends_build(line: bytes) -> bool:
+    return _COMPLETED in line[:_LINE_HEAD_BYTES]
+
+
+def _created(record: BuildRecord) -> Event:
+    return Event(
+        id=1,
+        build_id=record.id,
+        time=record.queued_at,
+        body=BuildCreated(
+            status=BuildStatus.QUEUED,
+            config_id=record.key.name,
+            workspace_id=record.key.namespace,
+            trigger=record.trigger,
+        ),
+    )
+
+
+def _completed(record: BuildRecord, *, event_id: int) -> Event:
+    return Event(
+        id=event_id,
+        build_id=record.id,
+        time=record.finished_at or record.queued_at,
+        body=BuildCompleted(
+            status=record.status,
+            exit_code=record.exit_code,
+            summary=record.summary,
+            error_message=record.message,
+            reason=record.reason,
+            hint=record.hint,
+        ),
+    )

@@ -1,0 +1,46 @@
+"""The files that are generated from the code: ``python -m tests.generated [--check]``.
+
+Each is checked in, so that people and tools can read it without running anything; a test and
+``make check`` compare it with what the code gives now.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from configbuild.resource.crd import render_yaml
+from configbuild.web.openapi import openapi_json
+
+ROOT = Path(__file__).parent.parent
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "crds/configbuilds.ade.dev.yaml": render_yaml,
+    "docs/openapi.json": openapi_json,
+}
+
+
+def stale() -> list[str]:
+    """Name the files that are not what the code gives."""
+    return [
+        name
+        for name, render in GENERATED.items()
+        if not (ROOT / name).exists() or (ROOT / name).read_text() != render()
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Write all files, or with ``--check`` only compare."""
+    if arguments == ["--check"]:
+        for name in stale():
+            sys.stderr.write(f"{name} is not up to date: run `make generate`\n")
+        return 1 if stale() else 0
+    for name, render in GENERATED.items():
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(render())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
