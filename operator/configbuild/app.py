@@ -7,7 +7,6 @@ shows missing permissions), HTTP, kopf. Stop: HTTP first, then builds, then thei
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from configbuild.builds.service import Builds
 from configbuild.builds.workshop import make_reader, make_workshop
 from configbuild.errors import ConfigBuildError
-from configbuild.files import remove_tree
+from configbuild.files import file_lock, remove_tree
 from configbuild.interpreters import Interpreters, probe
 from configbuild.journal import Journals
 from configbuild.kube.client import Cluster, CrdMissingError, load_configuration
@@ -108,18 +107,12 @@ async def _operate(
 
 @contextmanager
 def volume_lock(directory: Path) -> Iterator[None]:
-    """Hold the volume of venvs; :class:`LockedError` if another process does.
+    """Hold the volume of venvs; :class:`LockedError` if another process does."""
 
-    The lock (flock) goes with the process, however that ends.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".operator.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockedError(
-                f"another operator uses {directory}; there can be one per volume"
-            ) from None
+    def busy() -> None:
+        raise LockedError(f"another operator uses {directory}; there can be one per volume")
+
+    with file_lock(directory / ".operator.lock", busy=busy):
         yield
 
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from configbuild.durations import format_duration
 from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError, StepError
 from configbuild.events import Body, BuildStep, rfc3339
+from configbuild.failures import headline
 from configbuild.files import remove_tree
 from configbuild.fingerprint import Fingerprint
 from configbuild.installers import Argument, PlannedCommand, Toolchain, WheelIn
@@ -35,7 +36,7 @@ from configbuild.model import (
 )
 from configbuild.outcome import BuiltVenv
 from configbuild.plan import PlannedStep, make_plan
-from configbuild.process import Command, Launcher
+from configbuild.process import Command, CommandExit, Launcher
 from configbuild.receipt import (
     SCHEMA,
     CommandRecord,
@@ -214,12 +215,8 @@ class _Run:
         )
         if ended.status == 0 or planned.tolerated:
             return
-        quoted = "\n".join(output.tail()[-_QUOTED_LINES:])
-        how = (
-            f"was ended by signal {ended.signal}" if ended.signal else f"exited with {ended.status}"
-        )
         raise CommandError(
-            f"{_title(argv)} {how}" + (f":\n{quoted}" if quoted else ""),
+            _what_went_wrong(argv, ended, output.tail()[-_QUOTED_LINES:]),
             reason=step_reason(step),
             exit_code=ended.status,
         )
@@ -346,6 +343,15 @@ def _title(argv: tuple[str, ...]) -> str:
         words = [next(Path(word).stem for word in argv if word.endswith(".py"))]
     verbs = [word for word in words[1:3] if not word.startswith("-") and "/" not in word]
     return " ".join([words[0], *verbs])
+
+
+def _what_went_wrong(argv: tuple[str, ...], ended: CommandExit, tail: list[str]) -> str:
+    """Say how a command ended, the telling line first: tables show no more than one."""
+    how = f"was ended by signal {ended.signal}" if ended.signal else f"exited with {ended.status}"
+    first = headline(tail)
+    if first is None:
+        return f"{_title(argv)} {how}"
+    return "\n".join([f"{_title(argv)} {how}: {first}", *tail])
 
 
 def _milliseconds(since: float) -> int:

@@ -58,13 +58,19 @@ class SourceKindError(SpecError):
 
 
 class SourceError(ConfigBuildError):
-    """The source is declared well but cannot be had now; worth another try later."""
+    """The source is declared well but cannot be had now; it is tried again later.
+
+    ``missing``: somebody has to put it there, rather than wait.
+    """
 
     reason = "SourceUnavailable"
 
-    def __init__(self, field: str, problem: str, *, reason: str | None = None) -> None:
+    def __init__(
+        self, field: str, problem: str, *, reason: str | None = None, missing: bool = False
+    ) -> None:
         super().__init__(f"{field}: {problem}", reason=reason)
         self.field = field
+        self.missing = missing
 
 
 class StepError(ConfigBuildError):

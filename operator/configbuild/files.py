@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -37,3 +40,20 @@ def remove_tree(directory: Path) -> None:
         for folder, _, _ in os.walk(directory):
             Path(folder).chmod(0o700)
         shutil.rmtree(directory)
+
+
+@contextmanager
+def file_lock(path: Path, *, busy: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock (flock) that one process has at a time; it goes with it, however that ends.
+
+    ``busy`` is called where another holds it: what it raises comes out of here; once it returns,
+    the lock is waited for, and the process with it. Folder and file are made, and stay.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            busy()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -116,8 +116,9 @@ class Tree:
     def kill(self) -> None:
         """Kill and reap until nobody is left, however fast they fork.
 
-        They are stopped first: who is stopped forks no more, and nobody can start anew those that
-        were killed before him. Groups are signalled whole, in one act that no fork slips through.
+        They are stopped first: who is stopped forks no more, starts nobody anew who was killed
+        before him, and reaps nobody, so that no pid found here can become somebody else's. Groups
+        are signalled whole, in one act that no fork slips through.
         """
         while self.reap():
             found: set[int] = set()
@@ -149,9 +150,9 @@ class Tree:
 
 
 def children(pid: int) -> list[int]:
-    """List the children of all threads of a process; none if it is gone."""
+    """List the children of all threads of a process; none if it is gone or not ours to see."""
     found: list[int] = []
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/children", "rb", buffering=0) as file:
                 found += map(int, file.read().split())
@@ -205,10 +206,10 @@ def become(request: Request, stdout: int, stderr: int, report: int, launcher: in
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != launcher:
             os._exit(1)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        # Input stays the launcher's own, /dev/null. What else is open closes on exec, for Python
+        # opens everything so, and that is how descriptors are received.
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
-        # All other descriptors close on exec: Python opens them so, and so were those received.
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(request.cwd)

@@ -50,6 +50,16 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocalLayout(Layout):
+    """The directories of a build without a cluster: one person's sources, for any namespace."""
+
+    def namespace_sources(self, namespace: str) -> Path:
+        """Folder below which source trees lie: ``sources`` itself."""
+        del namespace
+        return self.sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPaths:
     """The places that one build reads and writes."""
 

@@ -228,9 +228,9 @@ class Launcher:
                 await asyncio.wait({self._exited})
             except asyncio.CancelledError as error:
                 cancelled = error
-        if self._control.fileno() >= 0:
-            self._loop.remove_reader(self._control)
-            self._control.close()
+        while not self._hung_up:  # a run must hear of it, whatever the loop saw first
+            self._on_packet()
+        self._control.close()
         if cancelled is not None:
             raise cancelled
 
@@ -245,8 +245,9 @@ class Launcher:
         packet = await self._packet
         self._packet = None
         if not packet:
+            ending = _ending(await asyncio.shield(self._exited))
             raise LauncherError(
-                f"the launcher {_ending(await self._exited)} before it was ready: is {python} "
+                f"the launcher {ending} before it was ready: is {python} "
                 "a working Python? What it had to say is in the operator's own error output"
             )
         if problem := json.loads(packet).get("error"):
@@ -354,6 +355,7 @@ class _Output:
 
     def __exit__(self, *_exc_info: object) -> None:
         self.hand_over()
+        self.command_ended()
         self._thread.join()
         os.close(self._ended)
 

@@ -111,6 +111,7 @@ class SourceResolver:
                 f"there is no ConfigMap {source.name!r} in namespace {namespace!r}; create it, or"
                 " correct the name",
                 reason="ConfigMapNotFound",
+                missing=True,
             )
         if source.archive_key is not None:
             return _archive_tree(content, source, self.limits)
@@ -123,7 +124,9 @@ class SourceResolver:
             for path, key in names.items()
         }
         if not files:
-            raise SourceError(f"{where}.name", f"the ConfigMap {source.name!r} is empty")
+            raise SourceError(
+                f"{where}.name", f"the ConfigMap {source.name!r} is empty", missing=True
+            )
         return MemoryTree(files=files)
 
 
@@ -135,6 +138,7 @@ def _key(content: ConfigMapContent, key: str, name: str, field: str) -> bytes:
             field,
             f"the ConfigMap {name!r} has no key {key!r}; it has: {there}",
             reason="ConfigMapKeyNotFound",
+            missing=True,
         )
     return value
 
@@ -164,6 +168,7 @@ def _scan(root: Path, path: str, *, field: str, limits: Limits) -> Tree:
             f"there is no folder {path!r} among the sources of this namespace; put it below"
             f" {root.name}/ on the operator's sources volume, or correct the path",
             reason="SourceNotFound",
+            missing=True,
         ) from None
     if not resolved.is_relative_to(root.resolve()):
         raise SpecError(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.packages import write_package
+
 from .controlplane import Cluster
 from .controlplane.shared import shared_control_plane
+from .operation import Operator, install_crd, install_rights
 
 # Under xdist the controller. Read early: a worker that was orphaned later would find init.
 _PARENT = os.getppid()
@@ -36,3 +40,28 @@ def namespace(control_plane: Cluster) -> Iterator[str]:
     name = control_plane.create_namespace("test")
     yield name
     control_plane.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def crd(control_plane: Cluster) -> None:
+    """Have the CRD served; the garbage collector takes a while to know it, so once a run."""
+    install_crd(control_plane)
+
+
+@pytest.fixture
+def operator(
+    control_plane: Cluster, crd: None, namespace: str, tmp_path: Path
+) -> Iterator[Operator]:
+    """Run an operator for the test's namespace, with an engine among its sources.
+
+    Ended with the test, whatever became of it; its log is shown if the test fails.
+    """
+    install_rights(control_plane, namespace)
+    operator = Operator(control_plane, namespace, tmp_path)
+    write_package(operator.sources / "engine", "ade-engine")
+    write_package(operator.sources / "config", "ade-config")
+    operator.start()
+    yield operator
+    if operator.process is not None:
+        operator.kill()
+    print(operator.log)

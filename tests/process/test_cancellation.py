@@ -20,10 +20,15 @@ def rest():
 
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 daemon()
+if os.fork() == 0:
+    print("child", os.getpid(), flush=True)
+    rest()
 print("deaf", os.getpid(), flush=True)
 rest()
 """
 )
+
+FAMILY = ("deaf", "child", "daemon")
 
 POLITE = """
 import signal
@@ -39,7 +44,7 @@ async def test_cancelled_a_command_that_ignores_sigterm_is_killed_after_the_grac
     sink = Recorder()
     async with await Launcher.start() as launcher:
         run = asyncio.create_task(launcher.run(python(DEAF), sink, grace_s=0.3))
-        pids = [*await sink.pids_after("deaf"), *await sink.pids_after("daemon")]
+        pids = [pid for word in FAMILY for pid in await sink.pids_after(word)]
         with watching(pids) as pidfds:
             begun = time.monotonic()
             run.cancel()
@@ -67,10 +72,10 @@ async def test_cancelled_the_whole_tree_is_asked_and_a_second_time_killed_at_onc
     sink = Recorder()
     async with await Launcher.start() as launcher:
         run = asyncio.create_task(launcher.run(python(DEAF), sink, grace_s=3600))
-        pids = [*await sink.pids_after("deaf"), *await sink.pids_after("daemon")]
+        pids = [pid for word in FAMILY for pid in await sink.pids_after(word)]
         with watching(pids) as pidfds:
             run.cancel()
-            await sink.words_after("asked", lines=2)
+            await sink.words_after("asked", lines=3)
             assert not run.done()
             run.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -101,15 +101,27 @@ async def test_an_environment_of_a_megabyte_arrives() -> None:
 
 
 @in_loop
-async def test_the_command_runs_in_its_directory_and_reads_nothing(tmp_path: Path) -> None:
+async def test_the_command_runs_in_its_directory(tmp_path: Path) -> None:
     sink = Recorder()
     async with await Launcher.start() as launcher:
-        script = "pwd; readlink /proc/self/fd/0"
-        command = Command(
-            argv=("/bin/sh", "-c", script), env={"PATH": "/usr/bin:/bin"}, cwd=tmp_path
-        )
-        await launcher.run(command, sink)
-    assert sink.stdout.decode().splitlines() == [str(tmp_path), "/dev/null"]
+        await launcher.run(Command(argv=("/bin/sh", "-c", "pwd"), env={}, cwd=tmp_path), sink)
+    assert sink.stdout == f"{tmp_path}\n".encode()
+
+
+@in_loop
+async def test_the_command_cannot_read_what_the_operator_could() -> None:
+    sink = Recorder()
+    standard_input = os.dup(0)
+    read_end, write_end = os.pipe()
+    os.dup2(read_end, 0)
+    try:
+        async with await Launcher.start() as launcher:
+            await launcher.run(shell("readlink /proc/self/fd/0"), sink)
+    finally:
+        os.dup2(standard_input, 0)
+        for fd in (standard_input, read_end, write_end):
+            os.close(fd)
+    assert sink.stdout == b"/dev/null\n"
 
 
 @in_loop

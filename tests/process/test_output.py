@@ -121,7 +121,25 @@ async def test_a_daemon_that_holds_the_output_does_not_hold_up_the_run(
 
 
 @in_loop
-async def test_a_pipe_held_open_outside_the_tree_is_given_up_without_loss(
+async def test_a_pipe_held_open_outside_the_tree_does_not_hold_up_the_run(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "DRAIN_S", 0.0)
+    sink = Recorder()
+    async with await Launcher.start() as launcher:
+        script = 'echo pid $$; read _ < "$1"; echo bye'
+        run = asyncio.create_task(launcher.run(shell(script, gate.path), sink))
+        [pid] = await sink.pids_after("pid")
+        outside = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY)
+        gate.open()
+        assert (await run).ok
+        os.close(outside)
+    assert sink.stdout.endswith(b"bye\n")
+    assert sorted(sink.ended) == [Stream.STDERR, Stream.STDOUT]
+
+
+@in_loop
+async def test_what_is_in_a_pipe_that_is_given_up_is_taken_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(process, "DRAIN_S", 0.0)

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configbuild.events import (
@@ -152,6 +152,7 @@ def test_the_line_of(body: Body, tail: bytes) -> None:
 
 
 @pytest.mark.parametrize("body_type", BODIES)
+@settings(deadline=None)  # machines may be busy
 @given(data=st.data(), time=TIMES, event_id=IDS)
 def test_what_is_encoded_decodes_to_the_same(
     body_type: type[Body], data: st.DataObject, time: datetime, event_id: int
@@ -165,6 +166,7 @@ def test_what_is_encoded_decodes_to_the_same(
     assert json.loads(line)["created"] == int(time.timestamp())
 
 
+@settings(deadline=None)  # machines may be busy
 @given(messages=st.lists(TEXTS, max_size=8), first_id=IDS, time=TIMES, continued=st.booleans())
 def test_log_lines_are_encoded_as_any_event(
     messages: list[str], first_id: int, time: datetime, continued: bool
@@ -191,6 +193,7 @@ def test_log_lines_are_encoded_as_any_event(
     )
 
 
+@settings(deadline=None)  # machines may be busy
 @given(st.text(st.sampled_from('\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029",[]\\ é'), max_size=20))
 def test_a_line_is_one_line_for_every_reader(message: str) -> None:
     body = BuildLog(step=Step.UPGRADE_PIP, stream=Stream.STDOUT, message=message)

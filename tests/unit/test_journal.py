@@ -29,7 +29,8 @@ from configbuild.events import (
     line_id,
 )
 from configbuild.journal import Journals, JournalWriter
-from configbuild.journal.reader import find_offset, opened, read_events
+from configbuild.journal.offsets import find_offset, opened
+from configbuild.journal.reader import read_events
 from configbuild.lines import Lines
 from configbuild.model import BuildId, BuildStatus, Step, StepStatus, Stream, Trigger
 
@@ -224,6 +225,9 @@ def test_what_a_power_failure_leaves_is_cut_off(
     assert callable(damage)
     path = crashed(tmp_path, b"".join(damage(whole)))
 
+    assert [event.id for event in read_events(path)] == list(range(1, kept + 1))
+    summary = Journals(tmp_path).summary(BUILD)
+    assert (summary.last.id if summary else 0) == kept
     with closing(JournalWriter.open_existing(path, BUILD)) as healed:
         assert healed.last_id == kept
         assert path.read_bytes() == b"".join(whole[:kept])

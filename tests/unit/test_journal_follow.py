@@ -150,6 +150,16 @@ def test_it_ends_with_the_writer(journals: Journals, writer: JournalWriter) -> N
     run(main())
 
 
+def test_a_finished_journal_that_was_taken_up_again_is_finished(
+    journals: Journals, writer: JournalWriter
+) -> None:
+    writer.append(CREATED)
+    writer.append(COMPLETED)
+    writer.close()
+    with closing(journals.reopen(BUILD)):
+        run(_assert_collects(lambda: journals.follow(BUILD, follow=True), writer.path.read_bytes()))
+
+
 def test_a_torn_tail_is_not_shown(journals: Journals, writer: JournalWriter) -> None:
     writer.append(CREATED)
     writer.append(STEP)

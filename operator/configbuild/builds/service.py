@@ -273,7 +273,7 @@ class Builds:
         state.problem = Problem(
             reason=error.reason,
             message=error.message,
-            stalled=isinstance(error, SpecError),
+            stalled=isinstance(error, SpecError) or error.missing,
         )
         if state.running is not None and isinstance(error, SpecError):
             self._runner.end(state.running, "the spec was changed", reason=SUPERSEDED)

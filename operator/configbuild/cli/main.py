@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from configbuild.errors import ConfigBuildError
-from configbuild.settings import Settings
+from configbuild.cli.build import build
+from configbuild.cli.common import load_settings, run_app
 
 app = typer.Typer(
     name="configbuild",
@@ -20,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 
@@ -42,6 +41,9 @@ def operator(
     asyncio.run(run_operator(settings, namespaces=namespace or []))
 
 
+app.command()(build)
+
+
 @app.command()
 def crd() -> None:
     """Print the CustomResourceDefinition."""
@@ -50,24 +52,9 @@ def crd() -> None:
     sys.stdout.write(render_yaml())
 
 
-def load_settings(**overrides: Path) -> Settings:
-    """Read the settings; ends the process with a message that names a wrong variable."""
-    try:
-        return Settings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        for problem in error.errors(include_url=False):
-            name = "ADE_" + "_".join(str(part) for part in problem["loc"]).upper()
-            sys.stderr.write(f"error: {name}: {problem['msg']}\n")
-        raise typer.Exit(2) from None
-
-
 def main() -> None:
-    """Run the command line; an error that a person can act on is one line."""
-    try:
-        app()
-    except ConfigBuildError as error:
-        sys.stderr.write(f"error: {error.message}\n")
-        sys.exit(1)
+    """Run the command line."""
+    run_app(app)
 
 
 if __name__ == "__main__":

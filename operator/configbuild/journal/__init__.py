@@ -4,8 +4,9 @@ What happens is written here before anybody sees it: readers get what is in the 
 follow a build live read the file as it grows.
 
 * ``writer``: appends; assigns ids and times.
-* ``recovery``: makes a journal whole again after a crash.
-* ``reader``: finds a cursor, reads events and what tells how a build stands.
+* ``offsets``: where lines and cursors are in the file.
+* ``recovery``: how far a journal can be trusted after a crash; makes it whole again.
+* ``reader``: reads events, and what tells how a build stands.
 * ``follow``: what there is, then what comes.
 * ``directory``: all journals, and which of them are live.
 """

@@ -1,11 +1,11 @@
-"""Makes a journal whole again after a crash: what cannot be trusted at its end is cut off."""
+"""Tells how far a journal can be trusted after a crash, and makes it whole again."""
 
 from __future__ import annotations
 
 import os
 
-from configbuild.events import Event, decode_line, line_id
-from configbuild.journal.reader import end_of_whole_lines, last_line, line_start
+from configbuild.events import BuildCompleted, Event, decode_line, line_id
+from configbuild.journal.offsets import end_of_whole_lines, last_line, line_start
 
 # So much of the end is checked line by line. Everything before the last step's end was synced, and
 # the kernel writes a file's pages back within about 30 s, so damage lies at the end.
@@ -13,22 +13,44 @@ _CHECKED_BYTES = 1024 * 1024
 
 
 def recover(fd: int) -> tuple[int, Event | None]:
-    """Cut off a torn tail; give the journal's size and its last event.
+    """Cut off what cannot be trusted; give the journal's size and its last event.
 
-    Torn is a line without its newline, and whatever follows a line that is no event or breaks the
-    sequence of ids: after a power failure a file may have holes. Changes nothing if all is well.
+    Changes nothing if all is well.
     """
-    end = end_of_whole_lines(fd)
-    while (sound := _sound_end(fd, end)) < end:
-        end = sound
-    last = decode_line(last_line(fd, end)) if end else None
+    end = _trusted(fd, end_of_whole_lines(fd))
     if os.fstat(fd).st_size != end:
         os.ftruncate(fd, end)
         os.fdatasync(fd)
-    return end, last
+    return end, decode_line(last_line(fd, end)) if end else None
 
 
-def _sound_end(fd: int, end: int) -> int:
+def sound_end(fd: int) -> int:
+    """Find how far a journal without a writer can be read."""
+    end = end_of_whole_lines(fd)
+    if end and ends_build(last_line(fd, end)):  # it was synced, and all before it
+        return end
+    return _trusted(fd, end)
+
+
+def ends_build(line: bytes) -> bool:
+    """Tell whether a line is the last of a build."""
+    try:
+        return isinstance(decode_line(line).body, BuildCompleted)
+    except ValueError:
+        return False
+
+
+def _trusted(fd: int, end: int) -> int:
+    """Leave out whatever follows a line that is no event or breaks the sequence of ids.
+
+    A torn line is not all that a crash can leave: after a power failure a file may have holes.
+    """
+    while (sound := _sound_part(fd, end)) < end:
+        end = sound
+    return end
+
+
+def _sound_part(fd: int, end: int) -> int:
     """Find where the sound lines end, of those in the last part that is checked."""
     begin = max(0, end - _CHECKED_BYTES)
     offset = line_start(fd, begin + 1) if begin else 0
@@ -36,8 +58,7 @@ def _sound_end(fd: int, end: int) -> int:
     for line in os.pread(fd, end - offset, offset).splitlines(keepends=True):
         try:
             found = line_id(line)
-            last = offset + len(line) == end
-            if last:
+            if offset + len(line) == end:
                 decode_line(line)
         except ValueError:
             return offset

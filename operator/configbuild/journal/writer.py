@@ -31,7 +31,7 @@ class JournalWriter:
         self.build_id = build_id
         self.last_id = last.id if last else 0
         self.completed = last is not None and isinstance(last.body, BuildCompleted)
-        self.progress = Progress(size)
+        self.progress = Progress(size, ended=self.completed)
         self._fd: int | None = fd
         self._last_time = last.time if last else datetime.min.replace(tzinfo=UTC)
         self._lock = Lock()

@@ -62,6 +62,8 @@ class Watcher:
         loop = asyncio.get_running_loop()
         # A line "handler succeeded" per event says nothing and costs seconds at 5,000 objects.
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+        # Warns at each start that a thread gets no signals, which is how it is meant to be.
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         ended = loop.create_future()
         thread = threading.Thread(
             target=self._run_kopf, args=(loop, ended), name="kopf", daemon=True
@@ -95,9 +97,18 @@ class Watcher:
     def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
+        refused: str | None = None
+
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.ConnectionInfo:
-            return connection_info(await load_configuration())
+            # kopf logs in again only after the API server has refused a token (401). Given the same
+            # one again it ends, or hangs for ever; until there is another, it has to wait.
+            nonlocal refused
+            connection = connection_info(await load_configuration())
+            if connection.token is not None and connection.token == refused:
+                raise kopf.TemporaryError("waiting for a new token", delay=_TOKEN_RETRY_S)
+            refused = connection.token
+            return connection
 
         @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
         async def event(event: kopf.RawEvent, **_: Any) -> None:
@@ -106,6 +117,9 @@ class Watcher:
 
         return registry
 
+
+# A kubelet renews a token's file minutes before the old one ends; asking costs one small read.
+_TOKEN_RETRY_S = 3.0
 
 # kopf waits 5 s for its tasks and then cancels them.
 _STOP_TIMEOUT_S = 8.0

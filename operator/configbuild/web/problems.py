@@ -170,7 +170,10 @@ async def _known(request: Request, error: Exception) -> ProblemResponse:
 
 async def _invalid(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError)
-    parts = [_invalid_part(found) for found in error.errors()]
+    return _invalid_request(request, [_invalid_part(found) for found in error.errors()])
+
+
+def _invalid_request(request: Request, parts: list[InvalidPart]) -> ProblemResponse:
     return problem(
         request,
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -197,6 +200,9 @@ async def _http(request: Request, error: Exception) -> ProblemResponse:
     status = HTTPStatus(error.status_code)
     reason = "".join(word.capitalize() for word in status.phrase.split())
     match status:
+        case HTTPStatus.BAD_REQUEST:  # FastAPI's word for bytes that are no text, or nest too deep
+            part = InvalidPart(location="body", field="body", message="cannot be read as JSON")
+            return _invalid_request(request, [part])
         case HTTPStatus.NOT_FOUND:
             detail = f"there is nothing at {request.url.path}; /docs lists what there is"
         case HTTPStatus.METHOD_NOT_ALLOWED:

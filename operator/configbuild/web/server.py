@@ -56,9 +56,9 @@ async def serve(
     ``on_started`` gets the base URL, with the real port where ``port`` is 0. ``ValueError`` for a
     host that is not loopback; ``OSError`` if the address cannot be had.
     """
-    backend = app.state.backend
-    assert isinstance(backend, Backend)
     with _listener(host, port) as listener:
+        backend = app.state.backend
+        assert isinstance(backend, Backend)
         server = _Server(
             uvicorn.Config(
                 app,

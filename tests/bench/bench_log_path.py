@@ -1,0 +1,219 @@
+"""The log path: a process writes, its lines end up in the journal; against a plain readline loop.
+
+The producer is ``cat`` of a prepared file. Both ways run it as a subprocess, hide the secrets,
+number the lines and write the same events to a file on disk; afterwards each file is read back, its
+lines are counted and the SHA-256 of their messages is compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from configbuild.events import OBJECT, rfc3339
+from configbuild.journal import JournalWriter
+from configbuild.model import BuildId, Step, Stream
+from configbuild.process import Command, Launcher
+from configbuild.redaction import MASK, Redactor
+from configbuild.steplog import StepLog
+from tests.bench.report import memory_mib, print_table, reset_highest_memory, verdict
+
+LINE_BYTES = 80
+SECRETS = (b"hunter2-hunter2-hunter2", b"ghp_0123456789abcdefghijABCDEFGHIJ", b"correct horse")
+SECRET_EVERY = 50  # lines; each secret in its turn
+TICK_S = 0.01
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the producer writes: a file, given ``repeats`` times."""
+
+    file: Path
+    lines: int
+    repeats: int
+    secrets: tuple[bytes, ...]
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return ("/bin/cat", *[str(self.file)] * self.repeats)
+
+    def check(self, journal: Path) -> None:
+        """See that the journal holds every line once, in order and redacted."""
+        expected, found, count = hashlib.sha256(), hashlib.sha256(), 0
+        for _ in range(self.repeats):
+            for block in self._blocks():
+                redacted = block
+                for secret in self.secrets:
+                    redacted = redacted.replace(secret, MASK)
+                expected.update(redacted)
+        with journal.open("rb") as lines:
+            for count, line in enumerate(lines, 1):
+                event = orjson.loads(line)
+                assert event["id"] == count
+                found.update(event["message"].encode() + b"\n")
+        assert count == self.lines * self.repeats, f"{count} lines"
+        assert found.digest() == expected.digest(), "other messages than were written"
+
+    def _blocks(self) -> Iterator[bytes]:
+        with self.file.open("rb") as file:
+            while block := file.read(LINE_BYTES * 10_000):
+                yield block
+
+
+def prepare(directory: Path, lines: int) -> Path:
+    """Write a file of lines as pip writes them, some with a secret."""
+    file = directory / "output"
+    with file.open("wb") as out:
+        for number in range(lines):
+            secret = b""
+            if number % SECRET_EVERY == 0:
+                secret = SECRETS[number // SECRET_EVERY % len(SECRETS)]
+            line = b"Downloading p_%07d-1.2-py3-none-any.whl %s " % (number, secret)
+            out.write(line.ljust(LINE_BYTES - 1, b".") + b"\n")
+    assert file.stat().st_size == lines * LINE_BYTES
+    return file
+
+
+async def journalled(output: Output, journal: Path) -> None:
+    """Take the project's way."""
+    writer = JournalWriter.create(journal, BuildId.new())
+    with contextlib.closing(writer):
+        log = StepLog(writer, step=Step.INSTALL_ENGINE, redactor=Redactor(output.secrets))
+        command = Command(argv=output.argv, env={}, cwd=output.file.parent)
+        async with await Launcher.start() as launcher:
+            ended = await launcher.run(command, log)
+        assert ended.ok
+        writer.sync()
+
+
+async def readline(output: Output, journal: Path) -> None:
+    """Take the way of the manuals: one await, one JSON object and one write a line."""
+    build_id, secrets = BuildId.new(), [secret.decode() for secret in output.secrets]
+    process = await asyncio.create_subprocess_exec(*output.argv, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout
+    with journal.open("wb", buffering=0) as file:
+        number = 0
+        while line := await process.stdout.readline():
+            number += 1
+            message = line.decode(errors="backslashreplace").rstrip("\n")
+            for secret in secrets:
+                message = message.replace(secret, MASK.decode())
+            now = datetime.now(UTC)
+            event = {
+                "object": OBJECT,
+                "id": number,
+                "build_id": build_id,
+                "created": int(now.timestamp()),
+                "time": rfc3339(now),
+                "type": "build.log",
+                "step": Step.INSTALL_ENGINE,
+                "stream": Stream.STDOUT,
+                "message": message,
+            }
+            file.write(json.dumps(event).encode() + b"\n")
+    assert await process.wait() == 0
+
+
+@contextlib.asynccontextmanager
+async def ticking() -> AsyncIterator[list[float]]:
+    """Measure how late the event loop is, in milliseconds."""
+    delays: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            due = time.perf_counter() + TICK_S
+            await asyncio.sleep(TICK_S)
+            delays.append((time.perf_counter() - due) * 1000)
+
+    ticker = asyncio.create_task(tick())
+    try:
+        yield delays
+    finally:
+        ticker.cancel()
+
+
+def p99(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) * 99 // 100]
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000_000, help="a round of the journal")
+    parser.add_argument("--baseline-lines", type=int, default=100_000, help="a round of readline")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory-lines", type=int, default=5_000_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-log-path-") as name:
+        await bench(options, Path(name))
+
+
+async def bench(options: argparse.Namespace, directory: Path) -> None:
+    lines: int = options.lines
+    file = prepare(directory, lines)
+    small = prepare_part(file, options.baseline_lines)
+    ways = {
+        "readline loop, 3 secrets": (readline, Output(small, options.baseline_lines, 1, SECRETS)),
+        "journal, no secrets": (journalled, Output(file, lines, 1, ())),
+        "journal, 3 secrets": (journalled, Output(file, lines, 1, SECRETS)),
+    }
+    rates: dict[str, list[float]] = {way: [] for way in ways}
+    late: dict[str, list[float]] = {way: [] for way in ways}
+    async with ticking() as idle:
+        await asyncio.sleep(2)
+    for _ in range(options.rounds):
+        for way, (take, output) in ways.items():
+            async with ticking() as delays:
+                begun = time.perf_counter()
+                await take(output, directory / "journal")
+                rates[way].append(output.lines / (time.perf_counter() - begun))
+            late[way] += delays
+            output.check(directory / "journal")
+            (directory / "journal").unlink()
+    median = {way: statistics.median(found) for way, found in rates.items()}
+    base, plain, redacted = median.values()
+    print_table(
+        f"{LINE_BYTES}-byte lines from cat to a journal on disk, median of {options.rounds}",
+        ["way", "lines/s", "slowest", "x readline", "loop late p99 ms", "x idle"],
+        [
+            (way, rate, min(rates[way]), rate / base, p99(late[way]), p99(late[way]) / p99(idle))
+            for way, rate in median.items()
+        ],
+    )
+    repeats = max(1, options.memory_lines // lines)
+    growth = await memory_growth(Output(file, lines, repeats, SECRETS), directory / "journal")
+    print(f"\npeak memory over {repeats * lines:,} lines: {growth:+.1f} MiB (before: a round)")
+    print(verdict("lines/s into the journal", plain, at_least=300_000))
+    print(verdict("lines/s with three secrets", redacted, at_least=400_000))
+
+
+def prepare_part(file: Path, lines: int) -> Path:
+    part = file.with_name("part")
+    with file.open("rb") as whole:
+        part.write_bytes(whole.read(lines * LINE_BYTES))
+    return part
+
+
+async def memory_growth(output: Output, journal: Path) -> float:
+    """Tell how far the peak rises above what is in use after the rounds before, in MiB."""
+    reset_highest_memory()
+    before = memory_mib()
+    await journalled(output, journal)
+    highest = memory_mib("VmHWM")
+    output.check(journal)
+    return highest - before
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,179 @@
+"""The real operator in a real cluster: a process of its own, under its own role."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from tests.cluster.controlplane import Cluster, wait_until
+
+ROOT = Path(__file__).parent.parent.parent
+CRD = ROOT / "crds" / "configbuilds.ade.dev.yaml"
+SERVICE_ACCOUNT = "configbuild-operator"
+
+# A start imports kopf and the API client, which takes seconds where the processors are busy.
+START_TIMEOUT_S = 60.0
+
+_RIGHTS = ("ServiceAccount", "Role", "RoleBinding")
+
+
+def install_crd(cluster: Cluster) -> None:
+    """Apply the CRD and wait until it is served; may be done by several at once."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRD))
+
+
+def install_rights(cluster: Cluster, namespace: str) -> None:
+    """Apply what the shipped manifests let the operator do, and nothing else of them."""
+    rendered = cluster.kubectl("kustomize", str(ROOT / "manifests" / "base")).stdout
+    wanted = [doc for doc in yaml.safe_load_all(rendered) if doc["kind"] in _RIGHTS]
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(wanted))
+
+
+class Operator:
+    """An operator process for one namespace, with directories of its own.
+
+    It can be stopped or killed and started again on the same directories.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        namespace: str,
+        directory: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self.directory = directory
+        self.sources = directory / "sources" / namespace
+        self.venvs = directory / "venvs" / namespace
+        self.logs = directory / "logs"
+        self.log_file = directory / "operator.log"
+        self.url = ""
+        self.process: subprocess.Popen[bytes] | None = None
+        self._settings = dict(settings or {})
+        self._kubeconfig = cluster.service_account_kubeconfig(namespace, SERVICE_ACCOUNT)
+        self.sources.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def user(self) -> str:
+        """Its name in the audit log."""
+        return f"system:serviceaccount:{self.namespace}:{SERVICE_ACCOUNT}"
+
+    @property
+    def log(self) -> str:
+        """What it has logged since its last start."""
+        return self.log_file.read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start the process and wait until it is ready."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "KUBECONFIG": str(self._kubeconfig),
+            "ADE_VENVS_DIR": str(self.directory / "venvs"),
+            "ADE_LOGS_DIR": str(self.logs),
+            "ADE_CACHE_DIR": str(self.directory / "cache"),
+            "ADE_SOURCES_DIR": str(self.directory / "sources"),
+            "ADE_HTTP_PORT": "0",
+            "ADE_GRACE_SECONDS": "2",
+            **{name: os.environ[name] for name in ("SSL_CERT_FILE",) if name in os.environ},
+            **self._settings,
+        }
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "configbuild.cli.main", "operator", "-n", self.namespace],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.url = wait_until(
+            self._served_at, what="the operator is ready", timeout_s=START_TIMEOUT_S
+        )
+
+    def stop(self) -> int:
+        """Ask it to end (SIGTERM) and return its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def apply(self, name: str, spec: Mapping[str, Any]) -> None:
+        """Apply a ConfigBuild as its author would."""
+        body = {
+            "apiVersion": "ade.dev/v1alpha1",
+            "kind": "ConfigBuild",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": spec,
+        }
+        self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Read a ConfigBuild."""
+        answer = self.cluster.kubectl("get", "cb", name, "-n", self.namespace, "-o", "json")
+        body: dict[str, Any] = json.loads(answer.stdout)
+        return body
+
+    def wait_for(self, name: str, condition: str, *, timeout_s: float = 60.0) -> dict[str, Any]:
+        """Wait for a condition of the current generation to be True; returns the object."""
+
+        def holds() -> dict[str, Any] | None:
+            body = self.get(name)
+            row = condition_of(body, condition)
+            current = row.get("observedGeneration") == body["metadata"]["generation"]
+            if condition == "Ready" and current and condition_of(body, "Stalled"):
+                raise TimeoutError(f"{name} is stalled")
+            return body if row.get("status") == "True" and current else None
+
+        try:
+            return wait_until(holds, what=f"{name} is {condition}", timeout_s=timeout_s)
+        except TimeoutError as error:
+            status = json.dumps(self.get(name).get("status"), indent=1)
+            raise AssertionError(f"{error}\n{status}\n{self.log[-4000:]}") from None
+
+    def journal(self, build_id: str) -> list[dict[str, Any]]:
+        """Read a build's events from disk."""
+        path = self.logs / f"{build_id.removeprefix('build_').lower()}.ndjson"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def client(self) -> httpx.Client:
+        """Make an HTTP client for its API."""
+        return httpx.Client(base_url=self.url, timeout=60.0)
+
+    def _served_at(self) -> str | None:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"the operator ended: {self.log}")
+        found = re.search(r"HTTP API at (http://\S+)", self.log)
+        if found is None:
+            return None
+        answer = httpx.get(found[1] + "/readyz")
+        return found[1] if answer.is_success else None
+
+    def _end(self, number: int) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=START_TIMEOUT_S)
+        self.process = None
+        return code
+
+
+def condition_of(body: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Find a condition of an object; empty if it is absent."""
+    rows = body.get("status", {}).get("conditions", [])
+    return next((row for row in rows if row["type"] == kind), {})
