@@ -129,14 +129,19 @@ class Operator:
         body: dict[str, Any] = json.loads(answer.stdout)
         return body
 
-    def wait_for(self, name: str, condition: str, *, timeout_s: float = 60.0) -> dict[str, Any]:
-        """Wait for a condition of the current generation to be True; returns the object."""
+    def wait_for(
+        self, name: str, condition: str, *, timeout_s: float = 60.0, patient: bool = False
+    ) -> dict[str, Any]:
+        """Wait for a condition of the current generation to be True; returns the object.
+
+        Who waits for Ready is told at once of an object that is stalled, unless ``patient``.
+        """
 
         def holds() -> dict[str, Any] | None:
             body = self.get(name)
             row = condition_of(body, condition)
             current = row.get("observedGeneration") == body["metadata"]["generation"]
-            if condition == "Ready" and current and condition_of(body, "Stalled"):
+            if condition == "Ready" and not patient and current and condition_of(body, "Stalled"):
                 raise TimeoutError(f"{name} is stalled")
             return body if row.get("status") == "True" and current else None
 

@@ -260,7 +260,7 @@ def test_missing_config_map_is_built_from_once_it_is_there(operator: Operator) -
     operator.apply("rules", _config_map_spec("rules"))
     operator.wait_for("rules", "Stalled")
     _config_map(operator, "rules")
-    operator.wait_for("rules", "Ready")
+    operator.wait_for("rules", "Ready", patient=True)
 
 
 def test_stream_over_http_is_the_journal_from_first_to_last_event(

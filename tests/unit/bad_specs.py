@@ -369,9 +369,7 @@ REFUSED_BY_SCHEMA: list[BadSpec] = [
     ),
     _bad(
         "an empty list of more indexes with pip",
-        _with(
-            install={"installer": "pip", "index": {"url": "https://a/simple", "extraUrls": []}}
-        ),
+        _with(install={"installer": "pip", "index": {"url": "https://a/simple", "extraUrls": []}}),
         "spec.install",
         _UV_ONLY,
     ),

@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from configbuild.builds.decision import OPERATOR_SHUTDOWN
 from configbuild.builds.records import record_of
 from configbuild.engine import BuildRequest, StepOutput, run_build, step_reason
-from configbuild.errors import ConfigBuildError, StepError
+from configbuild.errors import ConfigBuildError, JournalError, StepError
 from configbuild.events import Body, BuildCreated, BuildStep, Event
 from configbuild.journal import JournalWriter
 from configbuild.model import BuildStatus, Step, StepStatus
@@ -87,10 +88,17 @@ class Attempt:
         if self.outcome is not None:
             return
         self.outcome = outcome
-        event = self.journal.append(outcome.event())
-        await asyncio.shield(asyncio.to_thread(self._close_journal))
-        self._follow(event)
-        self.ended.set()
+        try:
+            event = self.journal.append(outcome.event())
+        except JournalError as error:
+            # A full disk: the end is told by the status, and by HTTP from there.
+            logger.error("the end of build %s is not in its journal: %s", self.record.id, error)  # noqa: TRY400
+            event = self._unwritten(outcome)
+        try:
+            await asyncio.shield(asyncio.to_thread(self._close_journal))
+        finally:
+            self._follow(event)
+            self.ended.set()
 
     def emit(self, body: Body) -> None:
         """Record an event; see :class:`configbuild.engine.BuildReport`."""
@@ -129,9 +137,21 @@ class Attempt:
         failed_steps = [s.name for s in self.record.steps if s.status is StepStatus.FAILED]
         return failed_steps[-1] if failed_steps else None
 
+    def _unwritten(self, outcome: Outcome) -> Event:
+        return Event(
+            id=self.journal.last_id + 1,
+            build_id=self.record.id,
+            time=datetime.now(UTC),
+            body=outcome.event(),
+        )
+
     def _close_journal(self) -> None:
-        self.journal.sync()
-        self.journal.close()
+        try:
+            self.journal.sync()
+        except JournalError as error:
+            logger.error("the journal of %s may not be on disk: %s", self.record.id, error)  # noqa: TRY400
+        finally:
+            self.journal.close()
 
     def _follow(self, event: Event) -> None:
         self.record = self.record.after(event)

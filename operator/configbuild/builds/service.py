@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from configbuild.builds.attempt import Attempt
@@ -172,7 +172,8 @@ class Builds:
         if told is None:
             return None
         later = [event for event in (told.first_step, told.ended) if event is not None]
-        return record_of(told.created, later)
+        # One event of a step says when the build began, and nothing of the other steps.
+        return replace(record_of(told.created, later), steps=())
 
     async def wait(self, build_id: BuildId) -> None:
         """Wait until a build has ended; returns at once for one that is not live."""

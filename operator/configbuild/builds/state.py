@@ -14,7 +14,7 @@ from configbuild.builds.records import BuildRecord
 from configbuild.engine import BuildRequest
 from configbuild.fingerprint import Fingerprint
 from configbuild.layout import BuildPaths, Layout
-from configbuild.model import BuildId, ConfigKey
+from configbuild.model import BuildId, BuildStatus, ConfigKey, Trigger
 from configbuild.outcome import BuiltVenv
 from configbuild.receipt import read_receipt
 
@@ -59,6 +59,20 @@ class ActiveBuild:
             python=receipt["python"]["version"],
             engine=f"{engine['name']} {engine['version']}",
             built_at=datetime.fromisoformat(receipt["verified"]),
+        )
+
+    def as_record(self, key: ConfigKey) -> BuildRecord:
+        """Tell of the build what the pointer knows, where nothing else remembers it any more."""
+        return BuildRecord(
+            id=self.build_id,
+            key=key,
+            status=BuildStatus.ACTIVE,
+            trigger=Trigger.REQUESTED,
+            queued_at=self.built_at,
+            finished_at=self.built_at,
+            fingerprint=self.fingerprint,
+            exit_code=0,
+            summary="Build succeeded",
         )
 
     def usable(self, layout: Layout, key: ConfigKey) -> bool:
@@ -139,7 +153,7 @@ class ConfigState:
     def running(self) -> Attempt | None:
         """The attempt that waits or runs, if one does."""
         attempt = self.attempt
-        return attempt if attempt is not None and attempt.outcome is None else None
+        return attempt if attempt is not None and not attempt.ended.is_set() else None
 
     def all_records(self) -> list[BuildRecord]:
         """List every build that is known, newest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from configbuild.cli.documents import InputError
-from configbuild.cli.progress import say
+from configbuild.cli.progress import ReaderGoneError, leave_quietly, say
 from configbuild.errors import ConfigBuildError
 from configbuild.settings import Settings
 
@@ -49,3 +50,6 @@ def run_app(app: typer.Typer, *, name: str | None = None) -> None:
     except ConfigBuildError as error:
         say(f"error: {error.message}")
         sys.exit(getattr(error, "exit_code", 1))
+    except ReaderGoneError:
+        leave_quietly()
+        sys.exit(128 + signal.SIGPIPE)

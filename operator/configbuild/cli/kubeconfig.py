@@ -6,7 +6,6 @@ Source: https://kubernetes.io/docs/concepts/configuration/organize-cluster-acces
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def current_namespace() -> str:
 
     :class:`InputError` if a kubeconfig cannot be read; one that is not there is passed over.
     """
-    configs = list(_configs())
+    configs = [_read(path) for path in _paths() if path.exists()]
     # As kubectl merges them: the first file that says something has the say.
     current = next((it["current-context"] for it in configs if it.get("current-context")), None)
     for config in configs:
@@ -32,14 +31,17 @@ def current_namespace() -> str:
     return DEFAULT_NAMESPACE
 
 
-def _configs() -> Iterator[dict[str, Any]]:
-    named = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    for path in map(Path, named or [Path.home() / ".kube" / "config"]):
-        try:
-            content = yaml.safe_load(path.read_bytes())
-        except FileNotFoundError:
-            continue
-        except (OSError, yaml.YAMLError) as error:
-            raise InputError(f"the kubeconfig {path} cannot be read: {error}") from None
-        if isinstance(content, dict):
-            yield content
+def _paths() -> list[Path]:
+    if named := os.environ.get("KUBECONFIG"):
+        return [Path(part) for part in named.split(os.pathsep) if part]
+    return [Path.home() / ".kube" / "config"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"the kubeconfig {path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"the kubeconfig {path} is none: it holds no object")
+    return content

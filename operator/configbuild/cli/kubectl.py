@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from configbuild.cli.common import Output, run_app
 from configbuild.cli.documents import InputError
 from configbuild.cli.follow import Follower
 from configbuild.cli.kubeconfig import current_namespace
-from configbuild.cli.progress import leave_quietly, say, write_bytes, write_lines
+from configbuild.cli.progress import say, write_bytes, write_lines
 from configbuild.cli.text import failure, lines_of, printable
 from configbuild.durations import format_duration
 from configbuild.events import decode_line
@@ -59,7 +58,7 @@ _LOCAL = "http://127.0.0.1:8080"
 
 @app.callback()
 def about() -> None:
-    """Builds of ConfigBuilds: watch them, ask for them, end them.
+    """Ask for builds of ConfigBuilds, watch them, and end them.
 
     The operator is reached through its HTTP API, for instance by
 
@@ -72,6 +71,8 @@ def about() -> None:
       1  that build failed or was canceled
       2  the operator refused, or an option is wrong
       3  the operator cannot be reached, or cannot answer now
+
+    Whatever ends these commands, Ctrl-C or a closed pipe: builds go on.
     """  # noqa: D301 - click's mark for lines that are to stay as they are
 
 
@@ -145,7 +146,7 @@ def cancel(target: Target, namespace: Namespace = None, server: Server = _LOCAL)
 @app.command(name="list")
 def list_builds(name: Name, namespace: Namespace = None, server: Server = _LOCAL) -> None:
     """List the builds of a ConfigBuild, newest first."""
-    rows = [("BUILD", "STATUS", "TRIGGER", "AGE", "TOOK", "REASON")]
+    rows: list[tuple[str, ...]] = [("BUILD", "STATUS", "TRIGGER", "AGE", "TOOK", "REASON")]
     rows += [_row(found) for found in _builds(Api(server=server), namespace, name)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -172,17 +173,12 @@ def _build_id(api: Api, namespace: str | None, target: str) -> str:
 
 
 def _print(blocks: Iterable[bytes], output: Output) -> None:
-    """Print events; that nobody reads them any more ends the process, and changes no build."""
-    try:
-        for block in blocks:
-            if output is Output.NDJSON:
-                write_bytes(block)
-            else:
-                events = map(decode_line, filter(None, block.split(b"\n")))
-                write_lines(*(line for event in events for line in lines_of(event)))
-    except BrokenPipeError:
-        leave_quietly()
-        raise typer.Exit(128 + signal.SIGPIPE) from None
+    for block in blocks:
+        if output is Output.NDJSON:
+            write_bytes(block)
+        else:
+            events = map(decode_line, filter(None, block.split(b"\n")))
+            write_lines(*(line for event in events for line in lines_of(event)))
 
 
 def _exit_code(follower: Follower) -> int:

@@ -22,7 +22,7 @@ from configbuild.builds.workshop import Wanted, make_reader, make_workshop
 from configbuild.cli.documents import InputError
 from configbuild.cli.interrupts import Interrupts
 from configbuild.cli.manifests import DeclaredBuild, Manifests
-from configbuild.cli.progress import BuiltFacts, Display, leave_quietly
+from configbuild.cli.progress import BuiltFacts, Display, ReaderGoneError, leave_quietly, say
 from configbuild.cli.workdir import Cause, Workdir, cause_of_build, reusable
 from configbuild.errors import ConfigBuildError, SourceError, SpecError
 from configbuild.interpreters import Interpreter, Interpreters, probe
@@ -163,9 +163,11 @@ class _Audience:
             return
         try:
             await asyncio.to_thread(act, *args, **kwargs)
-        except OSError:
+        except OSError as error:
             self.gone = True
             leave_quietly()
+            if not isinstance(error, ReaderGoneError):
+                say(f"standard output cannot be written: {error.strerror}")
 
 
 async def _interpreters(settings: Settings) -> Interpreters:

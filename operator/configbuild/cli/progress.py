@@ -10,9 +10,11 @@ import os
 import select
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from configbuild.cli.text import lines_of, printable
 from configbuild.events import BuildCompleted, decode_line, encode_line
@@ -20,6 +22,10 @@ from configbuild.model import BuildId
 
 # The former service's words.
 REUSED = "Reused existing build"
+
+
+class ReaderGoneError(OSError):
+    """Nobody reads standard output any more, as behind ``| head``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,33 +137,41 @@ def say(text: str) -> None:
 
 
 def write_lines(*lines: str) -> None:
-    """Write text to standard output, at once; ``OSError`` if nobody reads it any more."""
+    """Write text to standard output, at once; :class:`ReaderGoneError` if nobody reads it."""
+    _check_reader()
     if lines:
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
-    else:
-        _check_reader(sys.stdout)
+        with _reader_wanted():
+            sys.stdout.write("\n".join(lines) + "\n")
+            sys.stdout.flush()
 
 
 def write_bytes(block: bytes) -> None:
-    """Write bytes to standard output, at once; ``OSError`` if nobody reads it any more."""
+    """Write bytes to standard output, at once; :class:`ReaderGoneError` if nobody reads it."""
+    _check_reader()
     rest = memoryview(block)
     descriptor = sys.stdout.fileno()
-    while rest:
-        try:
-            rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:  # whoever started us left it non-blocking
-            select.select([], [descriptor], [])
-    if not block:
-        _check_reader(sys.stdout)
+    with _reader_wanted():
+        while rest:
+            try:
+                rest = rest[os.write(descriptor, rest) :]
+            except BlockingIOError:  # whoever started us left it non-blocking
+                select.select([], [descriptor], [])
 
 
-def _check_reader(stream: TextIO) -> None:
-    """Notice, without writing, that the other end of a pipe was closed."""
+@contextmanager
+def _reader_wanted() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
+def _check_reader() -> None:
+    """Notice that the other end of a pipe was closed, also where there is nothing to write."""
     poller = select.poll()
-    poller.register(stream, 0)
-    if any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0)):
-        raise BrokenPipeError
+    poller.register(sys.stdout, 0)
+    if any(events & select.POLLERR for _, events in poller.poll(0)):
+        raise ReaderGoneError
 
 
 def leave_quietly() -> None:

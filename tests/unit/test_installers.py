@@ -1,0 +1,240 @@
+"""What uv and pip are asked to do, word for word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configbuild.installers import (
+    Argument,
+    InstallerCommands,
+    Pip,
+    PlannedCommand,
+    Uv,
+    WheelIn,
+    commands_of,
+)
+from configbuild.model import IndexOptions, Installer, InstallOptions
+from tests.unit.examples import paths, tools
+
+PATHS = paths()
+VENV = str(PATHS.venv)
+ONE = ("https://a/simple",)
+THREE = ("https://a/simple", "https://b/simple", "https://c/simple")
+
+
+def uv(*, wheelhouse: Path | None = None, **options: Any) -> Uv:
+    return Uv(options=InstallOptions(**options), paths=PATHS, tools=tools(wheelhouse=wheelhouse))
+
+
+def pip(*, wheelhouse: Path | None = None, **options: Any) -> Pip:
+    return Pip(options=InstallOptions(**options), paths=PATHS, tools=tools(wheelhouse=wheelhouse))
+
+
+def argv(text: str) -> tuple[str, ...]:
+    return tuple(word.replace("VENV", VENV) for word in text.split())
+
+
+def index(*urls: str) -> IndexOptions:
+    return IndexOptions(urls=urls)
+
+
+@pytest.mark.parametrize(
+    ("installer", "expected"),
+    [(Installer.UV, Uv), (Installer.PIP, Pip)],
+)
+def test_installer_is_the_one_that_the_spec_names(
+    installer: Installer, expected: type[InstallerCommands]
+) -> None:
+    found = commands_of(InstallOptions(installer=installer), paths=PATHS, tools=tools())
+
+    assert isinstance(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("commands", "expected"),
+    [
+        (uv(), "/bin/uv venv --no-project --python /opt/python3.12 VENV"),
+        (pip(), "/opt/python3.12 -I -m venv VENV"),
+    ],
+    ids=["uv", "pip"],
+)
+def test_venv_is_made_at_its_final_path_by_the_chosen_interpreter(
+    commands: InstallerCommands, expected: str
+) -> None:
+    assert commands.create_venv() == PlannedCommand(argv=argv(expected))
+
+
+def test_uv_has_nothing_to_upgrade_and_says_why() -> None:
+    assert uv().upgrade_itself() == "uv installs without pip in the environment"
+
+
+@pytest.mark.parametrize(
+    ("commands", "options"),
+    [
+        pytest.param(pip(), "", id="index of its own"),
+        pytest.param(pip(index=index(*ONE)), "--index-url https://a/simple", id="index"),
+        pytest.param(
+            pip(index=index(*ONE), wheelhouse=Path("/wheels")),
+            "--no-index --find-links /wheels",
+            id="wheelhouse",
+        ),
+    ],
+)
+def test_pip_upgrades_itself_in_the_venv(commands: Pip, options: str) -> None:
+    expected = f"VENV/bin/python -I -m pip install --upgrade {options} pip setuptools wheel"
+
+    assert commands.upgrade_itself() == PlannedCommand(argv=argv(expected))
+
+
+@pytest.mark.parametrize(
+    ("commands", "expected"),
+    [
+        pytest.param(
+            uv(),
+            "/bin/uv build --wheel --no-sources --python /opt/python3.12 --out-dir /out /tree",
+            id="uv",
+        ),
+        pytest.param(
+            uv(index=index(*THREE)),
+            "/bin/uv build --wheel --no-sources --python /opt/python3.12 --index https://a/simple"
+            " --index https://b/simple --default-index https://c/simple --out-dir /out /tree",
+            id="uv with indexes",
+        ),
+        pytest.param(
+            pip(),
+            "VENV/bin/python -I -m pip wheel --no-deps --wheel-dir /out /tree",
+            id="pip",
+        ),
+        pytest.param(
+            pip(index=index(*ONE)),
+            "VENV/bin/python -I -m pip wheel --no-deps --index-url https://a/simple"
+            " --wheel-dir /out /tree",
+            id="pip with an index",
+        ),
+    ],
+)
+def test_source_tree_is_built_to_a_wheel(commands: InstallerCommands, expected: str) -> None:
+    assert commands.build_wheel(Path("/tree"), Path("/out")).argv == argv(expected)
+
+
+UV_HEAD = "/bin/uv pip install --no-sources --python VENV/bin/python"
+PIP_HEAD = "VENV/bin/python -I -m pip install"
+
+
+@pytest.mark.parametrize(
+    ("commands", "constraints", "expected"),
+    [
+        pytest.param(uv(), (), f"{UV_HEAD} --compile-bytecode", id="uv"),
+        pytest.param(uv(compile_bytecode=False), (), UV_HEAD, id="uv, no bytecode"),
+        pytest.param(
+            uv(dependencies=False), (), f"{UV_HEAD} --compile-bytecode --no-deps", id="uv, no deps"
+        ),
+        pytest.param(
+            uv(only_binary=True),
+            (),
+            f"{UV_HEAD} --compile-bytecode --only-binary :all:",
+            id="uv, wheels only",
+        ),
+        pytest.param(
+            uv(),
+            (Path("/c1"), Path("/c2")),
+            f"{UV_HEAD} --constraints /c1 --constraints /c2 --compile-bytecode",
+            id="uv, constraints",
+        ),
+        pytest.param(
+            uv(index=index(*ONE)),
+            (),
+            f"{UV_HEAD} --default-index https://a/simple --compile-bytecode",
+            id="uv, index",
+        ),
+        pytest.param(
+            uv(index=index(*THREE)),
+            (),
+            f"{UV_HEAD} --index https://a/simple --index https://b/simple"
+            " --default-index https://c/simple --compile-bytecode",
+            id="uv, indexes in their order",
+        ),
+        pytest.param(
+            uv(index=index(*THREE), wheelhouse=Path("/wheels")),
+            (),
+            f"{UV_HEAD} --no-index --find-links /wheels --compile-bytecode",
+            id="uv, wheelhouse in the place of indexes",
+        ),
+        pytest.param(
+            uv(
+                index=index(*ONE),
+                compile_bytecode=False,
+                dependencies=False,
+                only_binary=True,
+            ),
+            (Path("/c1"),),
+            f"{UV_HEAD} --default-index https://a/simple --constraints /c1 --no-deps"
+            " --only-binary :all:",
+            id="uv, everything",
+        ),
+        pytest.param(pip(), (), PIP_HEAD, id="pip"),
+        pytest.param(
+            pip(compile_bytecode=False), (), f"{PIP_HEAD} --no-compile", id="pip, no .pyc"
+        ),
+        pytest.param(pip(dependencies=False), (), f"{PIP_HEAD} --no-deps", id="pip, no deps"),
+        pytest.param(
+            pip(only_binary=True), (), f"{PIP_HEAD} --only-binary :all:", id="pip, wheels only"
+        ),
+        pytest.param(
+            pip(),
+            (Path("/c1"), Path("/c2")),
+            f"{PIP_HEAD} --constraint /c1 --constraint /c2",
+            id="pip, constraints",
+        ),
+        pytest.param(
+            pip(index=index(*ONE)), (), f"{PIP_HEAD} --index-url https://a/simple", id="pip, index"
+        ),
+        pytest.param(
+            pip(index=index(*ONE), wheelhouse=Path("/wheels")),
+            (),
+            f"{PIP_HEAD} --no-index --find-links /wheels",
+            id="pip, wheelhouse in the place of the index",
+        ),
+        pytest.param(
+            pip(
+                index=index(*ONE),
+                compile_bytecode=False,
+                dependencies=False,
+                only_binary=True,
+            ),
+            (Path("/c1"),),
+            f"{PIP_HEAD} --index-url https://a/simple --constraint /c1 --no-compile --no-deps"
+            " --only-binary :all:",
+            id="pip, everything",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "what", ["ade-engine[x]>=1; os_name == 'posix'", WheelIn(Path("/out"))], ids=["name", "wheel"]
+)
+def test_install_has_every_option_before_the_one_thing_it_installs(
+    commands: InstallerCommands, constraints: tuple[Path, ...], expected: str, what: Argument
+) -> None:
+    planned = commands.install(what, constraints)
+
+    assert planned == PlannedCommand(argv=(*argv(expected), "--", what))
+
+
+@pytest.mark.parametrize("dependencies", [True, False])
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (uv, "/bin/uv pip check --python VENV/bin/python"),
+        (pip, "VENV/bin/python -I -m pip check"),
+    ],
+    ids=["uv", "pip"],
+)
+def test_dependency_check_is_tolerated_where_dependencies_are_left_out(
+    make: Any, expected: str, *, dependencies: bool
+) -> None:
+    planned = make(dependencies=dependencies).check()
+
+    assert planned == PlannedCommand(argv=argv(expected), tolerated=not dependencies)

@@ -1,0 +1,250 @@
+"""From a spec to the commands of its six steps, and that none of its words becomes an option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configbuild.errors import SpecError
+from configbuild.installers import PlannedCommand, WheelIn
+from configbuild.model import (
+    BuildSpec,
+    ConfigMapSource,
+    ConfigSource,
+    IndexOptions,
+    Installer,
+    InstallOptions,
+    PathSource,
+    RequirementSource,
+    Step,
+)
+from configbuild.plan import PlannedStep, make_plan
+from configbuild.resource.convert import SpecDefaults, parse_spec, resolve_spec
+from configbuild.steps import COLLECT_METADATA, VERIFY_IMPORTS
+from tests.unit.examples import DETERMINED, paths, spec, tools
+
+PATHS = paths()
+NAMES = {
+    "VENV": str(PATHS.venv),
+    "SCRATCH": str(PATHS.scratch),
+    "VERIFY": str(VERIFY_IMPORTS),
+    "COLLECT": str(COLLECT_METADATA),
+}
+
+
+def plan(made: BuildSpec, **changes: Any) -> dict[Step, PlannedStep]:
+    planned = make_plan(made, paths=PATHS, tools=tools(**changes))
+    return {step.step: step for step in planned.steps}
+
+
+def words(command: PlannedCommand) -> str:
+    """The argv in one line, with the test's names for places and <DIR> for a wheel in it."""
+    text = " ".join(
+        f"<{argument.directory}>" if isinstance(argument, WheelIn) else argument
+        for argument in command.argv
+    )
+    for name, place in NAMES.items():
+        text = text.replace(place, name)
+    return text + (" (tolerated)" if command.tolerated else "")
+
+
+def script(made: BuildSpec) -> list[str]:
+    return [
+        f"{step.step}: {words(command)}"
+        for step in plan(made).values()
+        for command in step.commands
+    ]
+
+
+def test_plan_has_all_six_steps_in_their_order() -> None:
+    assert list(plan(spec())) == list(Step)
+
+
+def test_whole_plan_with_uv_and_requirements() -> None:
+    assert script(spec()) == [
+        "create_venv: /bin/uv venv --no-project --python /opt/python3.12 VENV",
+        "install_engine: /bin/uv pip install --no-sources --python VENV/bin/python"
+        " --compile-bytecode -- ade-engine==1.4.0",
+        "install_config: /bin/uv pip install --no-sources --python VENV/bin/python"
+        " --constraints SCRATCH/engine-hold.txt --compile-bytecode -- ade-config==2.1",
+        "verify_imports: VENV/bin/python -I -B VERIFY SCRATCH/engine.json ade_engine ade_config",
+        "verify_imports: /bin/uv pip check --python VENV/bin/python",
+        "collect_metadata: /operator/python -I -S -B COLLECT VENV/lib/python3.12/site-packages"
+        " SCRATCH/metadata.json",
+    ]
+
+
+def test_whole_plan_with_pip_source_trees_and_every_option() -> None:
+    made = spec(
+        engine=PathSource(path="engine"),
+        config=ConfigMapSource(name="invoices"),
+        install=InstallOptions(
+            installer=Installer.PIP,
+            dependencies=False,
+            constraints=("pandas<3",),
+            index=IndexOptions(urls=("https://a/simple",)),
+            compile_bytecode=False,
+        ),
+    )
+    pip = "VENV/bin/python -I -m pip"
+    index = "--index-url https://a/simple"
+    install = f"{pip} install {index} --constraint SCRATCH/constraints.txt"
+
+    assert script(made) == [
+        "create_venv: /opt/python3.12 -I -m venv VENV",
+        f"upgrade_pip: {pip} install --upgrade {index} pip setuptools wheel",
+        f"install_engine: {pip} wheel --no-deps {index}"
+        " --wheel-dir SCRATCH/engine-wheel SCRATCH/engine",
+        f"install_engine: {install} --no-compile --no-deps -- <SCRATCH/engine-wheel>",
+        f"install_config: {pip} wheel --no-deps {index}"
+        " --wheel-dir SCRATCH/config-wheel SCRATCH/config",
+        f"install_config: {install} --constraint SCRATCH/engine-hold.txt --no-compile --no-deps"
+        " -- <SCRATCH/config-wheel>",
+        "verify_imports: VENV/bin/python -I -B VERIFY SCRATCH/engine.json ade_engine ade_config",
+        f"verify_imports: {pip} check (tolerated)",
+        "collect_metadata: /operator/python -I -S -B COLLECT VENV/lib/python3.12/site-packages"
+        " SCRATCH/metadata.json",
+    ]
+
+
+def test_uv_skips_upgrade_pip_and_the_step_says_why() -> None:
+    step = plan(spec())[Step.UPGRADE_PIP]
+
+    assert step.commands == ()
+    assert step.skipped == "uv installs without pip in the environment"
+
+
+@pytest.mark.parametrize("installer", Installer)
+def test_engine_is_held_while_the_config_is_installed_and_at_no_other_time(
+    installer: Installer,
+) -> None:
+    made = spec(config=PathSource(path="rules"), install=InstallOptions(installer=installer))
+
+    holding = [
+        step.step
+        for step in plan(made).values()
+        for command in step.commands
+        if str(PATHS.engine_hold) in command.argv
+    ]
+
+    assert holding == [Step.INSTALL_CONFIG]
+
+
+@pytest.mark.parametrize("installer", Installer)
+def test_constraints_hold_for_both_installs(installer: Installer) -> None:
+    options = InstallOptions(installer=installer, constraints=("pandas<3",))
+
+    constrained = [
+        step.step
+        for step in plan(spec(install=options)).values()
+        for command in step.commands
+        if str(PATHS.constraints) in command.argv
+    ]
+
+    assert constrained == [Step.INSTALL_ENGINE, Step.INSTALL_CONFIG]
+
+
+@pytest.mark.parametrize("installer", Installer)
+def test_wheelhouse_keeps_every_command_from_asking_an_index(installer: Installer) -> None:
+    made = spec(
+        engine=PathSource(path="engine"),
+        install=InstallOptions(
+            installer=installer, index=IndexOptions(urls=("https://a/simple", "https://b/simple"))
+        ),
+    )
+
+    steps = plan(made, wheelhouse=Path("/wheels")).values()
+
+    argvs = [command.argv for step in steps for command in step.commands]
+    assert not any("https://" in str(word) for argv in argvs for word in argv)
+    asking = [argv for argv in argvs if {"install", "build", "wheel"} & set(argv)]
+    assert all("--no-index" in argv and "/wheels" in argv for argv in asking)
+    assert len(asking) >= 3
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (RequirementSource(requirement="ade-config==2.1"), "Install config ade-config==2.1"),
+        (PathSource(path="rules"), "Install config from source tree rules"),
+        (ConfigMapSource(name="invoices"), "Install config from ConfigMap invoices"),
+    ],
+    ids=["requirement", "path", "ConfigMap"],
+)
+def test_step_says_in_words_what_it_installs(source: ConfigSource, message: str) -> None:
+    assert plan(spec(config=source))[Step.INSTALL_CONFIG].message == message
+
+
+KNOWN_OPTIONS = {
+    "-B",
+    "-I",
+    "-S",
+    "-m",
+    "--compile-bytecode",
+    "--constraint",
+    "--constraints",
+    "--default-index",
+    "--index",
+    "--index-url",
+    "--no-compile",
+    "--no-deps",
+    "--no-project",
+    "--no-sources",
+    "--only-binary",
+    "--out-dir",
+    "--python",
+    "--upgrade",
+    "--wheel",
+    "--wheel-dir",
+}
+TAILS = st.text("-=ar1.:/@ \t\n\u000c\u0085\u2028'\"", max_size=6)
+HOSTILE = st.builds("{}{}".format, st.sampled_from(["-", "--", "-r", "--pre", "a ", ""]), TAILS)
+REQUIREMENTS = st.sampled_from(["a", "B.c[x]<3"]) | st.builds("a; os_name=='{}'".format, TAILS)
+URLS = st.builds("https://h/{}".format, TAILS)
+IMPORTS = st.sampled_from(["a", "a.b_c"])
+SOURCES = st.fixed_dictionaries({"requirement": REQUIREMENTS | HOSTILE}) | st.fixed_dictionaries(
+    {"path": st.just("a") | HOSTILE}
+)
+DOCUMENTS = st.fixed_dictionaries(
+    {"config": SOURCES},
+    optional={
+        "engine": SOURCES,
+        "install": st.fixed_dictionaries(
+            {"installer": st.sampled_from(["uv", "pip"])},
+            optional={
+                "constraints": st.lists(REQUIREMENTS | HOSTILE, max_size=2),
+                "index": st.fixed_dictionaries({"url": URLS | HOSTILE}),
+                "dependencies": st.booleans(),
+                "onlyBinary": st.booleans(),
+                "compileBytecode": st.booleans(),
+            },
+        ),
+        "verify": st.fixed_dictionaries(
+            {"imports": st.lists(IMPORTS | HOSTILE, min_size=1, max_size=2)}
+        ),
+    },
+)
+DEFAULTS = SpecDefaults(python="3.12", engine="ade-engine")
+
+
+@DETERMINED
+@given(DOCUMENTS)
+def test_no_word_of_a_spec_becomes_an_option(document: dict[str, Any]) -> None:
+    try:
+        made = resolve_spec(parse_spec(document), DEFAULTS)
+    except SpecError:
+        return
+
+    for step in plan(made).values():
+        for command in step.commands:
+            argv = [word for word in command.argv if isinstance(word, str)]
+            end = argv.index("--") if "--" in argv else len(argv)
+            assert {word for word in argv[:end] if word.startswith("-")} <= KNOWN_OPTIONS
+            assert not any(word.startswith("-") for word in argv[end + 1 :])
+    for constraint in made.install.constraints:
+        assert constraint.splitlines() == [constraint]
+        assert not constraint.startswith("-")
