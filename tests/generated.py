@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configbuild.resource.crd import render_yaml
+from configbuild.schemas import events_schema
 from configbuild.web.openapi import openapi_json
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 GENERATED: dict[str, Callable[[], str]] = {
     "crds/configbuilds.ade.dev.yaml": render_yaml,
     "docs/openapi.json": openapi_json,
+    "docs/events.schema.json": events_schema,
 }
 
 

@@ -12,7 +12,6 @@ import json
 import os
 import pty
 import re
-import signal
 import struct
 import subprocess
 import sys
@@ -113,20 +112,16 @@ class Bench:
         return argv("main", "build", "-f", self.file, "--workdir", self.workdir, *arguments)
 
     def start(self, *arguments: object, **options: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self.argv(*arguments),
-            env=environment(self.settings),
-            # Started by a shell in the background, we ignore Ctrl-C, and so would what we start.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,  # noqa: PLW1509
-            **options,
-        )
+        return subprocess.Popen(self.argv(*arguments), env=environment(self.settings), **options)
 
-    def run(self, *arguments: object, content: str | None = None, **extra: object) -> Ended:
+    def run(
+        self, *arguments: object, content: str = "", env: Mapping[str, object] | None = None
+    ) -> Ended:
         """Build; ``content`` is given as standard input."""
         done = subprocess.run(
             self.argv(*arguments),
-            env=environment({**self.settings, **extra}),
-            input=(content or "").encode(),
+            env=environment({**self.settings, **(env or {})}),
+            input=content.encode(),
             capture_output=True,
             timeout=PATIENCE_S,
             check=False,
@@ -185,6 +180,14 @@ class Screen:
         return "\n".join(self.lines)
 
 
+# Makes the terminal that it is started on its own, so that Ctrl-C reaches what it then becomes.
+_ON_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 class Terminal:
     """A program on a terminal of 24 lines, 80 characters wide."""
 
@@ -193,8 +196,8 @@ class Terminal:
         self._controller, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.process = subprocess.Popen(
-            command,
-            env={**env, "TERM": "xterm-256color"},
+            [sys.executable, "-I", "-S", "-c", _ON_TERMINAL, *command],
+            env={"TERM": "xterm-256color", **env},
             stdin=follower,
             stdout=follower,
             stderr=follower,
@@ -209,6 +212,10 @@ class Terminal:
         whole = self.raw.decode(errors="ignore").removesuffix("\x1b")
         screen.write(re.sub(r"\x1b\[[?0-9;]*\Z", "", whole).replace("\r\n", "\n"))
         return screen
+
+    def press(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self._controller, keys)
 
     def until(self, text: str) -> Screen:
         """Read until this is to be seen."""

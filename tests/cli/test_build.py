@@ -1,4 +1,4 @@
-"""``configbuild build`` on the sample, with real uv and the real index: built, reused, built again."""
+"""``configbuild build`` makes, reuses and remakes a build; the sample with real uv and index."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.cli.support import (
     STEPS,
     Bench,
     Ended,
+    environment,
     events,
     quick_bench,
     sample_bench,
@@ -42,8 +44,8 @@ class Sample:
     first: Ended
     audit: dict[str, object]
 
-    def run(self, *arguments: object, **extra: object) -> Ended:
-        return self.bench.run("--sources", SAMPLES / "sources", *arguments, **extra)
+    def run(self, *arguments: object, **options: Any) -> Ended:
+        return self.bench.run("--sources", SAMPLES / "sources", *arguments, **options)
 
     def subprocesses(self) -> list[str]:
         return Path(str(self.audit["AUDIT_FILE"])).read_text().splitlines()
@@ -57,7 +59,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     path = f"{directory / 'audit'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     audit = {"PYTHONPATH": path, "AUDIT_FILE": directory / "audit.txt"}
     bench = sample_bench(directory)
-    first = bench.run("--sources", SAMPLES / "sources", "-o", "ndjson", **audit)
+    first = bench.run("--sources", SAMPLES / "sources", "-o", "ndjson", env=audit)
     assert first.code == 0, first
     return Sample(bench=bench, first=first, audit=audit)
 
@@ -81,7 +83,7 @@ def test_unchanged_config_is_reused_without_any_subprocess(sample: Sample) -> No
     assert any("launcher.py" in line for line in before)  # the build itself was seen
     known = [*sample.bench.venvs, *sample.bench.journals]
 
-    again = sample.run(**sample.audit)
+    again = sample.run(env=sample.audit)
 
     assert again.code == 0
     assert again.lines[0].startswith("Reused existing build build_")
@@ -153,19 +155,58 @@ def test_failing_install_ends_with_1_and_its_last_lines(tmp_path: Path) -> None:
     assert not bench.venvs
 
 
-def test_spec_change_names_what_changed_and_expiry_and_loss_say_so(tmp_path: Path) -> None:
+def test_every_build_says_why_it_is_made(tmp_path: Path) -> None:
     bench = quick_bench(tmp_path)
-    assert bench.run().code == 0
-    for more, trigger, words in (
-        ('  verify: {imports: [ade_config]}\n  install: {dependencies: false}\n', "SpecChanged",
-         "changed since {}: options, verify"),
-        ("  ttl: 1m\n", "Expired", "{} is older than spec.ttl (1m00s)"),
-        ("", "Missing", "{} has lost its interpreter or its journal"),
-    ):
-        newest = bench.venvs[-1]
-        bench.file.write_text(MANIFEST + more)
-        if trigger == "Expired":
-            receipt = newest / "ade-runtime" / "build.json"
-            data = json.loads(receipt.read_text())
-    done = bench.run()
-    assert done.code == 0
+
+    def build(words: str, trigger: str) -> str:
+        done = bench.run()
+        assert done.code == 0, done
+        build_id, _, rest = done.lines[1].partition(" ")
+        assert done.lines[0] == f"Building default/invoices: {words}"
+        assert rest == f"of default/invoices: {trigger}"
+        return build_id
+
+    first = build("no verified build yet", "Initial")
+    bench.file.write_text(MANIFEST + "  verify: {imports: [ade_config]}\n  timeout: 1m\n")
+    second = build(f"changed since {first}: verify", "SpecChanged")
+
+    bench.file.write_text(bench.file.read_text() + "  ttl: 1h\n")
+    assert bench.run().lines[0] == f"Reused existing build {second}"
+    receipt = bench.venvs[-1] / "ade-runtime" / "build.json"
+    data = json.loads(receipt.read_text())
+    receipt.write_text(json.dumps(data | {"verified": "2020-01-01T00:00:00.000000Z"}))
+    third = build(f"{second} is older than spec.ttl (1h00m)", "Expired")
+
+    (bench.venvs[-1] / "bin" / "python").unlink()
+    build(f"{third} has lost its interpreter or its journal", "Missing")
+
+
+def test_earlier_builds_are_kept_up_to_the_history_limit(tmp_path: Path) -> None:
+    bench = quick_bench(tmp_path, MANIFEST + "  history: {limit: 1}\n")
+    for _ in range(3):
+        assert bench.run("--force").code == 0
+    newest = bench.venvs[-1]
+    assert len(bench.venvs) == len(bench.journals) == 2
+    bench.file.write_text(bench.file.read_text().replace("ade-config==2.1", "broken==1"))
+    for _ in range(3):
+        assert bench.run().code == 1
+    # Those that failed crowd out no venv, and are not kept for ever either.
+    assert bench.venvs[-1] == newest
+    assert (len(bench.venvs), len(bench.journals)) == (2, 4)
+
+
+def test_default_workdir_and_sources(tmp_path: Path) -> None:
+    bench = quick_bench(tmp_path)
+    command = bench.argv()
+    at = command.index("--workdir")
+    ran = subprocess.run(
+        [*command[:at], *command[at + 2 :]],
+        env=environment({**bench.settings, "XDG_CACHE_HOME": tmp_path / "cache"}),
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert f"venv: {tmp_path}/cache/configbuild/local/venvs/default/invoices/" in ran.stdout
+    # Paths begin at FILE's folder.
+    bench.file.write_text(MANIFEST.replace("{requirement: ade-config==2.1}", "{path: rules}"))
+    assert f"no folder 'rules' below {tmp_path} " in bench.run().errors

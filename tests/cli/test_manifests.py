@@ -48,7 +48,10 @@ WRONG = {
     "no_object": ("- a", "f.yaml:1: document 1: must be an object with apiVersion, kind"),
     "no_kind": ("apiVersion: v1", "f.yaml:1: document 1: kind: is missing"),
     "twice": (MANIFEST + "---\n" + MANIFEST, "f.yaml: has ConfigBuild default/invoices twice"),
-    "key_twice": (MANIFEST + "spec: {}\n", "f.yaml:8:1: this is not YAML: 'spec' stands here twice"),
+    "key_twice": (
+        MANIFEST + "spec: {}\n",
+        "f.yaml:8:1: this is not YAML: 'spec' stands here twice",
+    ),
     "version": (changed("v1alpha1", "v1"), IN_FIRST + "apiVersion: must be 'ade.dev/v1alpha1'"),
     "kind": (
         changed("kind: ConfigBuild", "kind: Configbuild"),
@@ -59,7 +62,10 @@ WRONG = {
         changed("name: invoices", "name: In_voices"),
         "f.yaml:1: document 1 (ConfigBuild In_voices): metadata.name: must consist of lower-case",
     ),
-    "long_name": (changed("name: invoices", f"name: {64 * 'x'}"), "metadata.name: must have at most 63"),
+    "long_name": (
+        changed("name: invoices", f"name: {64 * 'x'}"),
+        "metadata.name: must have at most 63",
+    ),
     "namespace": (
         changed("name: invoices", "name: invoices\n  namespace: a.b"),
         IN_FIRST + "metadata.namespace: must consist of",
@@ -195,7 +201,7 @@ def test_arguments_that_name_nothing_end_with_2(tmp_path: Path) -> None:
         done = bench.run(*arguments)
         assert (done.code, done.stdout) == (2, b""), done.errors
         assert done.errors.startswith(f"error: {message}"), done.errors
-    wrong = bench.run(ADE_BUILD_TIMEOUT_SECONDS="soon", ADE_INSTALLER="conda")
+    wrong = bench.run(env={"ADE_BUILD_TIMEOUT_SECONDS": "soon", "ADE_INSTALLER": "conda"})
     assert wrong.code == 2
     assert "ADE_BUILD_TIMEOUT_SECONDS: " in wrong.errors
     assert "ADE_INSTALLER: " in wrong.errors
