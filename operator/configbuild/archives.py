@@ -1,4 +1,4 @@
-"""Archives read into memory: ``.zip`` and ``.tar`` (gzip, bzip2, xz) to files by path. Pure.
+"""Archives read into memory: ``.zip`` and ``.tar`` (also gzip, bzip2, xz), files by path. Pure.
 
 Nothing is unpacked to disk, so no entry can leave a directory. What cannot be a source file is
 refused, never skipped: links, devices, absolute paths, ``..``. Sizes are counted as bytes come out,
@@ -7,15 +7,21 @@ not as headers promise. Source: PEP 706 (the ``data`` filter), with links refuse
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, cast
 
 _CHUNK = 1 << 16
+
+# Far more than the longest path (4 KiB) and extended attributes of any real archive take.
+_LARGEST_HEADER = 1 << 20
 
 
 class ArchiveError(ValueError):
@@ -41,50 +47,107 @@ class Limits:
 def read_archive(data: bytes, limits: Limits) -> dict[str, TreeFile]:
     """Read every file of an archive; :class:`ArchiveError` says which entry is at fault."""
     files: dict[str, TreeFile] = {}
+    folders: set[str] = set()
     budget = limits.bytes
     try:
-        for path, file, executable in _entries(data):
+        for path, file, executable in _entries(data, limits):
             if len(files) >= limits.files:
                 raise ArchiveError(f"more than {limits.files} files")
             content = _read_at_most(file, budget, path)
             budget -= len(content)
-            if path in files:
-                raise ArchiveError(f"{path!r} is in the archive twice")
+            _refuse_clash(path, files, folders)
             files[path] = TreeFile(content=content, executable=executable)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
-        raise ArchiveError(f"not a readable .zip or .tar archive: {error}") from error
+    except ArchiveError:
+        raise
+    except Exception as error:
+        # A damaged archive makes zipfile, tarfile and their decompressors raise nearly anything.
+        raise ArchiveError(
+            f"not a readable .zip or .tar archive: {type(error).__name__}: {error}"
+        ) from error
     return files
 
 
-def _entries(data: bytes) -> Iterator[tuple[str, IO[bytes], bool]]:
-    buffer = io.BytesIO(data)
-    if zipfile.is_zipfile(buffer):
-        with zipfile.ZipFile(buffer) as archive:
-            yield from _zip_entries(archive)
+def _entries(data: bytes, limits: Limits) -> Iterator[tuple[str, IO[bytes], bool]]:
+    # By the first bytes: a tar may well hold a zip, whose directory zipfile would find at its end.
+    if data.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            yield from _zip_entries(archive, limits)
     else:
-        buffer.seek(0)
-        with tarfile.open(fileobj=buffer, mode="r:*") as archive:
-            yield from _tar_entries(archive)
+        with (
+            _decompressed(data) as plain,
+            tarfile.open(fileobj=_SmallReads(plain), mode="r:") as archive,
+        ):
+            yield from _tar_entries(archive, limits)
 
 
-def _zip_entries(archive: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes], bool]]:
-    for info in archive.infolist():
+def _decompressed(data: bytes) -> IO[bytes]:
+    buffer = io.BytesIO(data)
+    if data.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=buffer))
+    if data.startswith(b"BZh"):
+        return bz2.BZ2File(buffer)
+    if data.startswith(b"\xfd7zXZ"):
+        return lzma.LZMAFile(buffer)
+    return buffer
+
+
+class _SmallReads(io.RawIOBase):
+    """Refuses large reads: tarfile reads a header, however long it claims to be, in one piece."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not 0 <= size <= _LARGEST_HEADER:
+            raise ArchiveError(f"an entry's header is larger than {_LARGEST_HEADER} bytes")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _zip_entries(archive: zipfile.ZipFile, limits: Limits) -> Iterator[tuple[str, IO[bytes], bool]]:
+    for number, info in enumerate(archive.infolist()):
+        _count(number, limits)
         mode = info.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ArchiveError(f"{info.filename!r} is neither a file nor a folder")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # zipfile inflates others without a bound; nobody's tools write them unasked.
+            raise ArchiveError(f"{info.filename!r} is neither stored nor deflated")
         if not info.is_dir():
             with archive.open(info) as file:
                 yield clean_path(info.filename), file, bool(mode & 0o100)
 
 
-def _tar_entries(archive: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes], bool]]:
-    for member in archive:
+def _tar_entries(archive: tarfile.TarFile, limits: Limits) -> Iterator[tuple[str, IO[bytes], bool]]:
+    for number, member in enumerate(archive):
+        _count(number, limits)
         if member.isdir():
             continue
         file = archive.extractfile(member) if member.isreg() else None
         if file is None:
             raise ArchiveError(f"{member.name!r} is neither a file nor a folder")
         yield clean_path(member.name), file, bool(member.mode & 0o100)
+
+
+def _count(number: int, limits: Limits) -> None:
+    """Count folders too: an archive can hold a million of them in a few kilobytes."""
+    if number >= 2 * limits.files:
+        raise ArchiveError(f"more than {2 * limits.files} files and folders")
+
+
+def _refuse_clash(path: str, files: Mapping[str, TreeFile], folders: set[str]) -> None:
+    """Refuse a file that is there twice, or that is a folder of another; notes its folders."""
+    if path in files:
+        raise ArchiveError(f"{path!r} is in the archive twice")
+    parents = {"/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 1)}
+    folders |= parents
+    for clash in (parents & files.keys()) | ({path} & folders):
+        raise ArchiveError(f"{clash!r} is both a file and a folder")
 
 
 def clean_path(path: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from configbuild.durations import format_duration
 from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError, StepError
 from configbuild.events import Body, BuildStep, rfc3339
-from configbuild.failures import headline
+from configbuild.failures import describe_failure
 from configbuild.files import remove_tree
 from configbuild.fingerprint import Fingerprint
 from configbuild.installers import Argument, PlannedCommand, Toolchain, WheelIn
@@ -36,7 +36,7 @@ from configbuild.model import (
 )
 from configbuild.outcome import BuiltVenv
 from configbuild.plan import PlannedStep, make_plan
-from configbuild.process import Command, CommandExit, Launcher
+from configbuild.process import Command, Launcher
 from configbuild.receipt import (
     SCHEMA,
     CommandRecord,
@@ -145,13 +145,17 @@ class _Run:
         request = self.request
         plan = make_plan(request.spec, paths=request.paths, tools=request.tools)
         step = plan.steps[0].step
+        limit = asyncio.timeout(request.spec.timeout_s)
         try:
-            async with asyncio.timeout(request.spec.timeout_s), await Launcher.start() as launcher:
+            async with limit, await Launcher.start() as launcher:
                 await asyncio.to_thread(self.prepare)
                 for planned in plan.steps:
                     step = planned.step
                     await self.run_step(planned, launcher)
         except TimeoutError:
+            if not limit.expired():
+                # A file system's, not ours.
+                raise
             raise BuildTimeoutError(
                 f"the build took longer than {format_duration(request.spec.timeout_s)}"
                 f" (spec.timeout); step {step} was running"
@@ -216,7 +220,12 @@ class _Run:
         if ended.status == 0 or planned.tolerated:
             return
         raise CommandError(
-            _what_went_wrong(argv, ended, output.tail()[-_QUOTED_LINES:]),
+            describe_failure(
+                argv,
+                exit_code=ended.status,
+                signal=ended.signal,
+                tail=output.tail()[-_QUOTED_LINES:],
+            ),
             reason=step_reason(step),
             exit_code=ended.status,
         )
@@ -332,26 +341,6 @@ def _only_wheel(directory: Path) -> Path:
             reason="BuildBackendFailed",
         )
     return wheels[0]
-
-
-def _title(argv: tuple[str, ...]) -> str:
-    """Name a command as a person would: its program and its verb."""
-    words = [Path(argv[0]).name, *argv[1:]]
-    if len(argv) > 3 and argv[1:3] == ("-I", "-m"):
-        words = [argv[3], *argv[4:]]
-    elif any(word.endswith(".py") for word in argv[:6]):
-        words = [next(Path(word).stem for word in argv if word.endswith(".py"))]
-    verbs = [word for word in words[1:3] if not word.startswith("-") and "/" not in word]
-    return " ".join([words[0], *verbs])
-
-
-def _what_went_wrong(argv: tuple[str, ...], ended: CommandExit, tail: list[str]) -> str:
-    """Say how a command ended, the telling line first: tables show no more than one."""
-    how = f"was ended by signal {ended.signal}" if ended.signal else f"exited with {ended.status}"
-    first = headline(tail)
-    if first is None:
-        return f"{_title(argv)} {how}"
-    return "\n".join([f"{_title(argv)} {how}: {first}", *tail])
 
 
 def _milliseconds(since: float) -> int:

@@ -11,6 +11,7 @@
     │   └── BuildTimeoutError    the build ran out of its time
     ├── LauncherError            the launcher could not start, or died
     ├── JournalError             a build's journal cannot be written or made sense of
+    ├── ClusterError             the API server refused a call or did not answer
     ├── QueueFullError           no room for another build
     ├── BuildRunningError        a build of this config runs already; names it
     ├── SuspendedError           the config is suspended
@@ -107,6 +108,12 @@ class JournalError(ConfigBuildError):
     """A build's journal cannot be written, or cannot be made sense of."""
 
     reason = "JournalFailed"
+
+
+class ClusterError(ConfigBuildError):
+    """The API server refused a call or did not answer."""
+
+    reason = "ClusterUnavailable"
 
 
 class QueueFullError(ConfigBuildError):

@@ -37,8 +37,12 @@ def remove_tree(directory: Path) -> None:
     try:
         shutil.rmtree(directory)
     except PermissionError:
-        for folder, _, _ in os.walk(directory):
-            Path(folder).chmod(0o700)
+        directory.chmod(0o700)
+        for parent, folders, _ in os.walk(directory):
+            for folder in (Path(parent, name) for name in folders):
+                # Before os.walk goes into it, which it could not otherwise.
+                if not folder.is_symlink():
+                    folder.chmod(0o700)
         shutil.rmtree(directory)
 
 

@@ -94,13 +94,26 @@ async def _probe(path: Path) -> Interpreter:
     try:
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
             output, problem = await process.communicate()
-    except (TimeoutError, asyncio.CancelledError):
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise InterpreterError(
+            f"{path} did not say within {_ANSWER_TIMEOUT_S:.0f} s what Python it is"
+        ) from None
+    except asyncio.CancelledError:
         process.kill()
         await process.wait()
         raise
+    match _json(output):
+        case [str(version), str(platform)]:
+            return Interpreter(path=path, version=version, platform=platform)
+        case _:
+            words = problem.decode(errors="replace").strip()[-500:]
+            raise InterpreterError(f"{path} is not a Python that works: {words}")
+
+
+def _json(text: bytes) -> object:
     try:
-        version, platform = json.loads(output)
-    except ValueError as error:
-        words = problem.decode(errors="replace").strip()[-500:]
-        raise InterpreterError(f"{path} is not a Python that works: {words}") from error
-    return Interpreter(path=path, version=version, platform=platform)
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -56,6 +56,8 @@ class BuildId(str):
     @classmethod
     def from_ulid(cls, ulid: str) -> Self:
         """Find the id whose :attr:`ulid` this is; ``ValueError`` if there can be none."""
+        if not re.fullmatch("[0-9a-z]{26}", ulid):
+            raise ValueError(f"not a build id's ULID in lower case: {ulid[:64]!r}")
         return cls.parse(f"build_{ulid.upper()}")
 
 

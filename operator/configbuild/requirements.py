@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from configbuild.errors import SpecError
+
+# What packaging lets pass at times: a name that does not end in a letter or digit.
+_IS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(?![-\w.])")
 
 
 def normalize_requirement(text: str, field: str) -> str:
@@ -24,7 +29,10 @@ def normalize_requirement(text: str, field: str) -> str:
             field, f"{text!r} is a direct reference; name a package of an index instead"
         )
     requirement.name = canonicalize_name(requirement.name)
-    return str(requirement)
+    normal = str(requirement)
+    if not normal.isprintable() or not _IS_NAME.match(normal):
+        raise SpecError(field, f"not a requirement (PEP 508): {text!r}")
+    return normal
 
 
 def requirement_name(requirement: str) -> str:

@@ -114,7 +114,7 @@ class SourceResolver:
                 missing=True,
             )
         if source.archive_key is not None:
-            return _archive_tree(content, source, self.limits)
+            return await asyncio.to_thread(_archive_tree, content, source, self.limits)
         if not source.items:
             names = {key: key for key in content.keys()}  # noqa: SIM118 - not a mapping
         else:
@@ -154,7 +154,11 @@ def _archive_tree(content: ConfigMapContent, source: ConfigMapSource, limits: Li
             field, f"{source.archive_key!r} of {source.name!r}: {error}", reason="SourceInvalid"
         ) from error
     if not files:
-        raise SpecError(field, f"{source.archive_key!r} of {source.name!r} holds no files")
+        raise SpecError(
+            field,
+            f"{source.archive_key!r} of {source.name!r} holds no files",
+            reason="SourceInvalid",
+        )
     return MemoryTree(files=files)
 
 

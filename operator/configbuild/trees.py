@@ -69,14 +69,20 @@ class DirectoryTree:
 
     def copy_to(self, directory: Path) -> None:
         """See :class:`Tree`."""
-        copied = list(_files_of(self.root, self.limits))
+        try:
+            copied = list(_files_of(self.root, self.limits))
+        except OSError as error:
+            raise self._changed() from error
         if _digest(copied) != self.digest:
-            raise TreeError(
-                f"the source tree {self.root.name} changed between its fingerprint and its build;"
-                " the next ensure takes it as it is now",
-                reason="SourceChanged",
-            )
+            raise self._changed()
         _write(directory, copied)
+
+    def _changed(self) -> TreeError:
+        return TreeError(
+            f"the source tree {self.root.name} changed between its fingerprint and its build;"
+            " the next ensure takes it as it is now",
+            reason="SourceChanged",
+        )
 
 
 def _files_of(root: Path, limits: Limits) -> Iterator[tuple[str, TreeFile]]:
@@ -102,9 +108,14 @@ def _walk(directory: Path, root: Path) -> Iterator[Path]:
                 yield path
             else:
                 raise TreeError(
-                    f"{path.relative_to(root)} in the source tree {root.name} is a link or a"
+                    f"{_told(path.relative_to(root))} in the source tree {root.name} is a link or a"
                     " special file; only plain files and folders are built from"
                 )
+
+
+def _told(path: Path) -> str:
+    """Write a name so that it can be written down, also one that is no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _read(path: Path, budget: int) -> tuple[bytes, bool]:

@@ -2,8 +2,56 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One result: ours, a baseline's from the same run, and what was promised.
+
+    ``ratio`` is ours to the baseline's; ``target`` says in words what ``met`` means.
+    """
+
+    what: str
+    unit: str
+    ours: float
+    baseline: float | None = None
+    ratio: float | None = None
+    target: str
+    met: bool
+
+
+def print_figures(figures: Sequence[Figure], *, title: str = "Figures") -> None:
+    """Print figures beside their targets, and how busy the machine is that gave them."""
+    print_table(
+        title,
+        ["figure", "unit", "ours", "baseline", "ratio", "target", "word"],
+        [
+            (
+                figure.what,
+                figure.unit,
+                figure.ours,
+                "-" if figure.baseline is None else figure.baseline,
+                "-" if figure.ratio is None else figure.ratio,
+                figure.target,
+                "met" if figure.met else "MISSED",
+            )
+            for figure in figures
+        ],
+    )
+    print(f"\n{machine()}")
+
+
+def machine() -> str:
+    """Say what the machine has to work with, and how much of it others want."""
+    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    return (
+        f"{len(os.sched_getaffinity(0))} processors; load over 1, 5, 15 minutes: {load}"
+        " (this benchmark's own included)"
+    )
 
 
 def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -17,12 +65,6 @@ def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[obje
         print("  ".join([first.ljust(widths[0]), *aligned]).rstrip())
         if number == 0:
             print("  ".join("-" * width for width in widths))
-
-
-def verdict(what: str, value: float, *, at_least: float) -> str:
-    """Say in one line whether a target was met."""
-    word = "met" if value >= at_least else "MISSED"
-    return f"{word}: {what} {_text(value)}, target at least {_text(at_least)}"
 
 
 def memory_mib(kind: str = "VmRSS") -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -241,6 +242,22 @@ def test_second_ctrl_c_ends_at_once_and_the_next_command_heals(bench: Bench) -> 
     assert (last["type"], last["reason"]) == ("build.completed", "Interrupted")
     assert not left.exists()
     assert len(bench.venvs) == 1
+
+
+def test_full_disk_fails_the_build_and_its_end_is_told_all_the_same(bench: Bench) -> None:
+    with held(bench, "-o", "ndjson") as (process, opened):
+        # As on a full disk, nothing can be written to files from here on.
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, 1))
+        os.write(opened, b"open\n")
+        rest, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    last = events(rest)[-1]
+    assert (last["type"], last["status"]) == ("build.completed", "failed")
+    assert (last["reason"], last["id"]) == (
+        "JournalFailed",
+        bench.journals[0].read_bytes().count(b"\n") + 1,
+    )
+    assert not bench.venvs
 
 
 @pytest.mark.parametrize("arguments", [(), ("-o", "ndjson")], ids=["text", "ndjson"])

@@ -316,6 +316,7 @@ REFUSED_BY_SCHEMA: list[BadSpec] = [
         "spec.history.retention",
         "must be at least 1m",
     ),
+    _bad("ttl beyond what Kubernetes can hold", _with(ttl="2562048h"), "spec.ttl", "must be a"),
     _bad("timeout that is too long a text", _with(timeout="1s" * 17), "spec.timeout", "32"),
     _mistyped("timeout as a number", _with(timeout=600), "spec.timeout", "string"),
     # install
@@ -477,7 +478,7 @@ REFUSED_BY_OPERATOR: list[BadSpec] = [
             f"constraint that holds a {name}",
             _with(install={"constraints": [f'a; python_version == "3{separator}--pre"']}),
             "spec.install.constraints[0]",
-            "control character",
+            "not a requirement (PEP 508)",
         )
         # pip splits a file of constraints at each of these, and reads --pre as an option.
         for name, separator in {

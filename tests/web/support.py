@@ -76,6 +76,9 @@ class Declarations:
     async def get(self, namespace: str, name: str) -> ConfigMapContent | None:
         return self.config_maps.get((namespace, name))
 
+    def settled(self, key: ConfigKey) -> None:
+        pass
+
     def changed(self, key: ConfigKey) -> None:
         """Nobody watches here."""
 

@@ -13,6 +13,7 @@ from configbuild.model import BuildStatus, Trigger
 OPERATOR_SHUTDOWN = "OperatorShutdown"
 INTERRUPTED = "Interrupted"
 SUPERSEDED = "Superseded"
+SOURCE_CHANGED = "SourceChanged"
 
 
 class Verdict(Enum):
@@ -81,7 +82,7 @@ def _is_settled(facts: Facts) -> bool:
     if newest.reason == INTERRUPTED:
         # Interrupted twice in a row: the build itself may be what ends the operator.
         return newest.trigger is Trigger.INTERRUPTED
-    return newest.reason not in (OPERATOR_SHUTDOWN, SUPERSEDED)
+    return newest.reason not in (OPERATOR_SHUTDOWN, SUPERSEDED, SOURCE_CHANGED)
 
 
 def _trigger(facts: Facts, changed: tuple[str, ...]) -> Trigger:

@@ -6,14 +6,15 @@ Idempotent: whatever the moment of death, healing once or many times gives the s
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from configbuild.builds.decision import INTERRUPTED
 from configbuild.builds.records import BuildRecord
+from configbuild.events import BuildCreated
 from configbuild.files import remove_tree
 from configbuild.journal import Journals
 from configbuild.layout import Layout
-from configbuild.model import BuildStatus
+from configbuild.model import BuildStatus, StepStatus
 from configbuild.outcome import failed
 from configbuild.receipt import read_receipt
 
@@ -26,32 +27,66 @@ def heal(record: BuildRecord, *, journals: Journals, layout: Layout) -> BuildRec
     Its journal gets the ``build.completed`` it lacks, and its directory goes if it was not
     verified. Blocking: run it in a thread.
     """
-    told = journals.summary(record.id)
-    if told is not None and told.ended is not None:
-        healed = record.after(told.ended)
-    else:
-        healed = _end(record, journals)
+    record = _with_no_step_running(record)
+    told = journals.summary(record.id) if journals.exists(record.id) else None
+    healed = record.after(told.ended) if told is not None and told.ended else _end(record, journals)
+    paths = layout.build(record.key, record.id)
+    if healed.status is BuildStatus.ACTIVE and read_receipt(paths.receipt) is None:
+        healed = _interrupted(healed)
     if healed.status is not BuildStatus.ACTIVE:
-        remove_tree(layout.build(record.key, record.id).venv)
-    elif read_receipt(layout.build(record.key, record.id).receipt) is None:
-        healed = replace(healed, status=BuildStatus.FAILED, reason=INTERRUPTED)
+        remove_tree(paths.venv)
     return healed
 
 
 def _end(record: BuildRecord, journals: Journals) -> BuildRecord:
     if not journals.exists(record.id):
-        return replace(
-            record,
-            status=_INTERRUPTED.status,
-            finished_at=datetime.now(UTC),
-            summary=_INTERRUPTED.summary,
-            message=_INTERRUPTED.message,
-            reason=_INTERRUPTED.reason,
-        )
+        return _interrupted(record)
     journal = journals.reopen(record.id)
     try:
+        if journal.last_id == 0:
+            # Nothing of the first event had reached the disk.
+            journal.append(
+                BuildCreated(
+                    status=BuildStatus.QUEUED,
+                    config_id=record.key.name,
+                    workspace_id=record.key.namespace,
+                    trigger=record.trigger,
+                )
+            )
         event = journal.append(_INTERRUPTED.event())
         journal.sync()
     finally:
         journal.close()
     return record.after(event)
+
+
+def _interrupted(record: BuildRecord) -> BuildRecord:
+    """End a build of which nothing more is known; at the last time that is known of it."""
+    return replace(
+        record,
+        status=_INTERRUPTED.status,
+        finished_at=record.finished_at or _last_known_time(record),
+        exit_code=_INTERRUPTED.exit_code,
+        summary=_INTERRUPTED.summary,
+        message=_INTERRUPTED.message,
+        reason=_INTERRUPTED.reason,
+        failed_step=next((s.name for s in record.steps if s.status is StepStatus.FAILED), None),
+        hint=_INTERRUPTED.hint,
+    )
+
+
+def _last_known_time(record: BuildRecord) -> datetime:
+    times = [record.queued_at, record.started_at]
+    for step in record.steps:
+        times += [step.started_at, step.finished_at]
+    return max(time for time in times if time is not None)
+
+
+def _with_no_step_running(record: BuildRecord) -> BuildRecord:
+    steps = tuple(
+        replace(step, status=StepStatus.FAILED, finished_at=_last_known_time(record))
+        if step.status is StepStatus.RUNNING
+        else step
+        for step in record.steps
+    )
+    return replace(record, steps=steps)

@@ -17,6 +17,7 @@ from configbuild.builds.workshop import Reader, Wanted, Workshop
 from configbuild.errors import (
     BuildRunningError,
     NotFoundError,
+    QueueFullError,
     SourceError,
     SpecError,
     SuspendedError,
@@ -40,6 +41,9 @@ class Listener(Protocol):
 
     def changed(self, key: ConfigKey) -> None:
         """Take notice; what changed is found in :meth:`Builds.state`."""
+
+    def settled(self, key: ConfigKey) -> None:
+        """Take notice that a build has ended; what is declared may ask for another by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,16 +147,18 @@ class Builds:
         if state is None:
             return
         async with state.lock:
+            if self._states.get(key) is not state:
+                return
             if state.running is not None:
                 running = state.running
                 self._runner.end(running, "the ConfigBuild was deleted", reason="Deleted")
                 await running.ended.wait()
-            if self._states.get(key) is state:
-                del self._states[key]
             for record in state.all_records():
                 self._keys.pop(record.id, None)
                 await asyncio.to_thread(self._journals.remove, record.id)
             await asyncio.to_thread(remove_tree, self._workshop.layout.config_venvs(key))
+            # Last: an object that was created anew under the name waits for this to be over.
+            del self._states[key]
 
     def state(self, key: ConfigKey) -> ConfigState | None:
         """Look up what is known of a config."""
@@ -220,7 +226,8 @@ class Builds:
     async def _ensure(self, state: ConfigState, ask: Ask) -> Ensured | None:
         """Do the work of ensure under the lock; ``None`` asks for another round."""
         declared = await self._catalog.declared(state.key)
-        if declared is None or declared.uid != state.uid:
+        forgotten = self._states.get(state.key) is not state
+        if declared is None or declared.uid != state.uid or forgotten:
             return None
         try:
             wanted = await self._reader.read(declared)
@@ -237,14 +244,20 @@ class Builds:
                     )
                 self._listener.changed(state.key)
                 assert state.active is not None
-                return Ensured(verdict=Verdict.REUSE, record=await self.find(state.active.build_id))
+                found = await self.find(state.active.build_id)
+                record = found or state.active.as_record(state.key)
+                return Ensured(verdict=Verdict.REUSE, record=record)
             case Verdict.NOTHING:
                 self._listener.changed(state.key)
                 return Ensured(verdict=Verdict.NOTHING, record=state.newest)
             case Verdict.JOIN:
                 return self._join(state, ask)
             case Verdict.BUILD:
-                return await self._build(state, wanted, decision, ask)
+                try:
+                    return await self._build(state, wanted, decision, ask)
+                except QueueFullError as error:
+                    self._note_problem(state, declared, error)
+                    raise
 
     async def _decide(self, state: ConfigState, wanted: Wanted, ask: Ask) -> Decision:
         active = state.active
@@ -267,14 +280,18 @@ class Builds:
         )
 
     def _note_problem(
-        self, state: ConfigState, declared: Declared, error: SpecError | SourceError
+        self,
+        state: ConfigState,
+        declared: Declared,
+        error: SpecError | SourceError | QueueFullError,
     ) -> None:
         state.generation = declared.generation
         state.suspended = declared.suspended
         state.problem = Problem(
             reason=error.reason,
             message=error.message,
-            stalled=isinstance(error, SpecError) or error.missing,
+            stalled=isinstance(error, SpecError)
+            or (isinstance(error, SourceError) and error.missing),
         )
         if state.running is not None and isinstance(error, SpecError):
             self._runner.end(state.running, "the spec was changed", reason=SUPERSEDED)
@@ -345,6 +362,7 @@ class Builds:
         if venv is not None:
             state.active = ActiveBuild.of(request, venv)
         self._listener.changed(request.key)
+        self._listener.settled(request.key)
 
     def _attempt_changed(self, attempt: Attempt) -> None:
         state = self._states.get(attempt.request.key)

@@ -23,6 +23,9 @@ TIMEOUT_S = 60.0
 
 _BLOCK_BYTES = 64 * 1024
 
+_HEADERS = {"Connection": "close"}  # each is used once
+_JSON = {"Content-Type": "application/json"}
+
 
 class UnreachableError(ConfigBuildError):
     """Nobody answers at the server's address, or what answers cannot do so now."""
@@ -95,7 +98,7 @@ class Api:
                     method,
                     f"{target}?{urlencode(query)}" if query else target,
                     body=None if body is None else json.dumps(body),
-                    headers={"Content-Type": "application/json"} if body is not None else {},
+                    headers=_HEADERS if body is None else {**_HEADERS, **_JSON},
                 )
                 response = connection.getresponse()
             except (http.client.HTTPException, OSError) as error:

@@ -140,7 +140,8 @@ def cancel(target: Target, namespace: Namespace = None, server: Server = _LOCAL)
     api = Api(server=server)
     found = api.post("builds", _build_id(api, namespace, target), "cancel")
     ended = BuildStatus(found["status"]).ended
-    write_lines(f"{found['id']}: " + (f"is {found['status']} already" if ended else "is ended"))
+    words = f"has ended already ({found['status']})" if ended else "is being ended"
+    write_lines(f"{found['id']}: {words}")
 
 
 @app.command(name="list")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.padding import Padding
 from rich.text import Text
 
 from configbuild.builds.records import BuildRecord, StepProgress, record_of
@@ -164,12 +163,20 @@ class LiveDisplay:
         print_(Text(self._drawn(f"✗ {body.summary or body.status} after {took}"), "bold red"))
         print_()
         for number, line in enumerate(failure(body)):
-            print_(Padding(Text(line.expandtabs(4), "dim" if number else ""), (0, 0, 0, 2)))
+            self._print_wrapped(line, style="dim" if number else "")
         if body.hint:
-            print_(Padding(Text(printable(body.hint)), (0, 0, 0, 2)))
+            self._print_wrapped(printable(body.hint))
         print_()
         rows = [("reason", body.reason), ("exit code", body.exit_code), ("journal", journal)]
         self._print_rows([(name, str(value)) for name, value in rows if value is not None])
+
+    def _print_wrapped(self, line: str, *, style: str = "") -> None:
+        """Print a line of text, indented; what has to go on further lines is indented as it is."""
+        text = line.expandtabs(4)
+        indent = 2 + len(text) - len(text.lstrip())
+        width = max(20, self._console.width - indent)
+        for part in Text(text.strip()).wrap(self._console, width):
+            self._console.print(Text(" " * indent + part.plain.rstrip(), style))
 
     def _print_rows(self, rows: Sequence[tuple[str, str]]) -> None:
         for name, value in rows:

@@ -22,7 +22,7 @@ from kubernetes.aio.client.exceptions import (
     NotFoundException,
 )
 
-from configbuild.errors import ConfigBuildError, SourceError
+from configbuild.errors import ClusterError, SourceError
 from configbuild.model import ConfigKey
 from configbuild.resource import GROUP, PLURAL, VERSION
 from configbuild.sources import ConfigMapContent
@@ -35,12 +35,6 @@ FIELD_MANAGER = "configbuild-operator"
 _REQUEST_TIMEOUT_S = 30.0
 
 _PAGE = 500
-
-
-class ClusterError(ConfigBuildError):
-    """The API server refused a call or did not answer."""
-
-    reason = "ClusterUnavailable"
 
 
 class PermissionMissingError(ClusterError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from configbuild.builds.state import Declared
-from configbuild.kube.status import recall
+from configbuild.kube.recall import recall
 from configbuild.model import ConfigKey
 
 Body = Mapping[str, Any]

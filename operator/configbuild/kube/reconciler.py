@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from configbuild.builds.service import Builds
 from configbuild.builds.state import Declared
 from configbuild.errors import (
+    ClusterError,
     NotFoundError,
     QueueFullError,
     SourceError,
     SpecError,
     SuspendedError,
 )
-from configbuild.kube.client import Cluster, ClusterError
+from configbuild.kube.client import Cluster
 from configbuild.kube.objects import Body, ObjectCache, declared_of, key_of
 from configbuild.kube.status_writer import StatusWriter
 from configbuild.kube.workqueue import WorkQueue
@@ -37,6 +38,11 @@ _WORKERS = 16
 # What fails for reasons of the cluster is tried again after 2, 4, 8 … seconds, at most 5 minutes.
 _FIRST_RETRY_S = 2.0
 _LAST_RETRY_S = 300.0
+
+
+# After a build's last status is written; not at once, so that a source that is being edited is not
+# built from again and again.
+_LOOK_AFTER_BUILD_S = 2.0
 
 
 class Reconciler:
@@ -91,6 +97,10 @@ class Reconciler:
     def changed(self, key: ConfigKey) -> None:
         """Take note that the state of a config changed; its status follows."""
         self.status_writer.mark(key)
+
+    def settled(self, key: ConfigKey) -> None:
+        """Look at a config again whose build has ended: its source may have moved meanwhile."""
+        self._queue.add_after(key, _LOOK_AFTER_BUILD_S)
 
     async def list_all(self) -> None:
         """Look at every object, and notice those that are gone.

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from configbuild.builds.records import BuildRecord
 from configbuild.builds.state import ConfigState
+from configbuild.errors import ClusterError
 from configbuild.kube.announcements import announcements
-from configbuild.kube.client import Cluster, ClusterError
+from configbuild.kube.client import Cluster
 from configbuild.kube.objects import Body, ObjectCache
 from configbuild.kube.status import merge_patch, render_status
 from configbuild.kube.workqueue import WorkQueue

@@ -1,9 +1,8 @@
 """The ``ConfigBuild`` resource: its schema, and the ways between it and :mod:`configbuild.model`.
 
-Pure: bodies and documents in, values out. ``schema`` holds the pydantic models (what people write
-and read), ``rules`` the checks that the API server and Python share, ``crd`` makes the
-CustomResourceDefinition, ``convert`` makes a :class:`~configbuild.model.BuildSpec`, ``status``
-writes the status and its conditions.
+Pure: bodies and documents in, values out. ``schema`` and ``status_schema`` hold the pydantic models
+(what people write and read), ``rules`` the checks that the API server and Python share, ``crd``
+makes the CustomResourceDefinition, ``convert`` a :class:`~configbuild.model.BuildSpec`.
 """
 
 GROUP = "ade.dev"

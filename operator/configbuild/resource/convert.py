@@ -106,7 +106,7 @@ def _config(declared: ConfigSpec) -> ConfigSource:
     if declared.config_map is not None:
         source = declared.config_map
         items = tuple(
-            ConfigMapItem(key=item.key, path=_tree_path(item.path, f"{_ITEMS}[{index}].path"))
+            ConfigMapItem(key=item.key, path=_file_path(item.path, f"{_ITEMS}[{index}].path"))
             for index, item in enumerate(source.items or ())
         )
         _refuse_clashes(items)
@@ -137,6 +137,13 @@ def _refuse_clashes(items: tuple[ConfigMapItem, ...]) -> None:
             )
 
 
+def _file_path(path: str, field: str) -> str:
+    normal = _tree_path(path, field)
+    if normal == ".":
+        raise SpecError(field, f"{path!r} names the whole tree; name a file in it")
+    return normal
+
+
 def _tree_path(path: str, field: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
         raise SpecError(field, f"{path!r} holds a control character; use a plain relative path")
@@ -162,8 +169,15 @@ def _install(declared: InstallSpec, defaults: SpecDefaults) -> InstallOptions:
             "this version of the operator reads no index credentials; use an index that needs none",
             reason="SecretsUnavailable",
         )
+    installer = Installer(declared.installer) if declared.installer else defaults.installer
+    if installer is Installer.PIP and len(urls) > 1:
+        raise SpecError(
+            "spec.install.index.extraUrls",
+            "work with the installer uv only, and the operator's default is pip"
+            " (ADE_INSTALLER); set spec.install.installer: uv",
+        )
     return InstallOptions(
-        installer=Installer(declared.installer) if declared.installer else defaults.installer,
+        installer=installer,
         dependencies=declared.dependencies is not False,
         constraints=tuple(sorted(set(constraints))),
         index=IndexOptions(urls=urls, secret=secret),
@@ -173,7 +187,9 @@ def _install(declared: InstallSpec, defaults: SpecDefaults) -> InstallOptions:
 
 
 def _timeout(declared: str | None, defaults: SpecDefaults) -> float:
-    seconds = parse_duration(declared) if declared else defaults.timeout_s
+    if declared is None:
+        return min(defaults.timeout_s, defaults.max_timeout_s)
+    seconds = parse_duration(declared)
     if seconds > defaults.max_timeout_s:
         raise SpecError(
             "spec.timeout",

@@ -8,13 +8,15 @@ Source: KEP-1693 (structural schemas), API conventions (printer columns, list ma
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
 
 from configbuild.resource import GROUP, KIND, PLURAL, VERSION
 from configbuild.resource.rules import VALIDATIONS
-from configbuild.resource.schema import ConfigBuild, ConfigBuildSpec, ConfigBuildStatus
+from configbuild.resource.schema import ConfigBuild, ConfigBuildSpec
+from configbuild.resource.status_schema import ConfigBuildStatus
 
 _DROPPED = {"title", "additionalProperties", "default", "$defs"}
 
@@ -119,10 +121,10 @@ def custom_resource_definition() -> dict[str, Any]:
 
 def render_yaml() -> str:
     """Write the definition as YAML, the same bytes every time."""
-    head = "# Generated from operator/configbuild/resource/schema.py by `configbuild crd`.\n"
-    body: str = yaml.safe_dump(
-        custom_resource_definition(), sort_keys=False, width=100, allow_unicode=True
-    )
+    head = "# Generated from operator/configbuild/resource/ by `configbuild crd`.\n"
+    # A copy by value: YAML would write what is shared once, and point to it with anchors.
+    definition = json.loads(json.dumps(custom_resource_definition()))
+    body: str = yaml.safe_dump(definition, sort_keys=False, width=100, allow_unicode=True)
     return head + body
 
 

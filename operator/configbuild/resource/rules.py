@@ -95,7 +95,12 @@ class ApiModel(BaseModel):
     """
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+        # Strict, as the API server is: "no" is no boolean and "5" no number.
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        strict=True,
     )
 
     def by_name(self) -> list[tuple[str, Any]]:

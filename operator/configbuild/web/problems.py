@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from configbuild.errors import (
     BuildRunningError,
+    ClusterError,
     ConfigBuildError,
     JournalError,
     NotFoundError,
@@ -44,6 +45,11 @@ _STATUS: dict[type[ConfigBuildError], tuple[HTTPStatus, str, str]] = {
         "A source is not available",
     ),
     QueueFullError: (HTTPStatus.SERVICE_UNAVAILABLE, "queue-full", "Too many builds wait"),
+    ClusterError: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "cluster-unavailable",
+        "The Kubernetes API server does not answer",
+    ),
     JournalError: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "journal-failed",
@@ -56,6 +62,7 @@ _STATUS: dict[type[ConfigBuildError], tuple[HTTPStatus, str, str]] = {
 _RETRY_AFTER_S: dict[type[ConfigBuildError], int] = {
     QueueFullError: 10,
     SourceError: 30,
+    ClusterError: 30,
     JournalError: 30,
 }
 

@@ -1,0 +1,50 @@
+#!/bin/sh
+# The sample build as a person would script it: the baseline of bench_warm_build.
+#
+# usage: warm_build.sh UV PYTHON OPERATOR_PYTHON STEPS WHEELS ENGINE CONFIG VENV SCRATCH
+#
+# WHEELS is a directory of wheels to install from; empty: the index. Run with the environment that
+# commands of a real build get, whose HOME and TMPDIR lie below SCRATCH.
+set -e
+uv=$1 python=$2 operator_python=$3 steps=$4 wheels=$5 engine=$6 config=$7 venv=$8 scratch=$9
+index=${wheels:+"--no-index --find-links $wheels"}
+
+# What a build begins with: copies of the sources that nobody else writes to.
+mkdir -p "$HOME" "$TMPDIR" "$scratch/engine-wheel" "$scratch/config-wheel" "${venv%/*}"
+cp -R "$engine" "$scratch/engine"
+cp -R "$config" "$scratch/config"
+cd "$scratch"
+
+"$uv" venv --no-project --python "$python" "$venv"
+
+# shellcheck disable=SC2086 # index is several words
+"$uv" build --wheel --no-sources --python "$python" $index --out-dir "$scratch/engine-wheel" "$scratch/engine"
+# shellcheck disable=SC2086
+"$uv" pip install --no-sources --python "$venv/bin/python" $index --compile-bytecode -- \
+  "$scratch"/engine-wheel/*.whl
+
+# The engine stays as it is when the config comes.
+site=$(echo "$venv"/lib/python3.*/site-packages)
+info=$(echo "$site"/ade_engine-*.dist-info)
+version=$(sed -n 's/^Version: //p' "$info/METADATA")
+sum=$(sha256sum "$info/RECORD")
+echo "ade-engine==$version" >engine-hold.txt
+echo "{\"name\": \"ade-engine\", \"version\": \"$version\", \"record_sha256\": \"${sum%% *}\"}" \
+  >engine.json
+
+# shellcheck disable=SC2086
+"$uv" build --wheel --no-sources --python "$python" $index --out-dir "$scratch/config-wheel" "$scratch/config"
+# shellcheck disable=SC2086
+"$uv" pip install --no-sources --python "$venv/bin/python" $index \
+  --constraints "$scratch/engine-hold.txt" --compile-bytecode -- "$scratch"/config-wheel/*.whl
+
+"$venv/bin/python" -I -B "$steps/verify_imports.py" "$scratch/engine.json" ade_engine ade_config
+"$uv" pip check --python "$venv/bin/python"
+
+"$operator_python" -I -S -B "$steps/collect_metadata.py" "$site" "$scratch/metadata.json" \
+  >packages.txt
+mkdir "$venv/ade-runtime"
+mv packages.txt "$venv/ade-runtime/packages.txt"
+mv metadata.json "$venv/ade-runtime/build.json"
+cd /
+rm -rf "$scratch"

@@ -1,0 +1,136 @@
+"""What is read of a venv's files, and the receipt that says it was verified."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from configbuild.errors import StepError
+from configbuild.receipt import (
+    SCHEMA,
+    EngineFacts,
+    installed,
+    read_receipt,
+    wheel_name,
+    write_receipt,
+)
+from tests.unit.examples import paths
+
+RECORD = "ade_engine/__init__.py,sha256=x,0\nade_engine-1.4.0.dist-info/RECORD,,\n"
+
+
+def install(site_packages: Path, name: str, version: str, record: str = RECORD) -> Path:
+    folder = site_packages / f"{name.replace('-', '_')}-{version}.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (folder / "RECORD").write_text(record)
+    return folder
+
+
+def test_engine_is_read_from_its_files(tmp_path: Path) -> None:
+    install(tmp_path, "other", "2.0")
+    install(tmp_path, "ade-engine", "1.4.0")
+
+    assert installed(tmp_path, "ade-engine") == EngineFacts(
+        name="ade-engine",
+        version="1.4.0",
+        record_sha256=hashlib.sha256(RECORD.encode()).hexdigest(),
+    )
+
+
+@pytest.mark.parametrize("name", ["ade-engine", "Ade.Engine", "ade_engine", "ADE--ENGINE"])
+def test_engine_is_found_by_any_spelling_of_its_name(tmp_path: Path, name: str) -> None:
+    install(tmp_path, "Ade_Engine", "1.4.0")
+
+    assert installed(tmp_path, name).name == "ade-engine"
+
+
+def test_other_record_of_the_same_version_is_told(tmp_path: Path) -> None:
+    install(tmp_path / "one", "ade-engine", "1.4.0")
+    install(tmp_path / "other", "ade-engine", "1.4.0", record="other")
+
+    one, other = (installed(tmp_path / each, "ade-engine") for each in ("one", "other"))
+
+    assert one.record_sha256 != other.record_sha256
+
+
+def test_engine_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
+    install(tmp_path, "ade-engine-extras", "1.4.0")
+
+    with pytest.raises(StepError, match="ade-engine is not installed") as caught:
+        installed(tmp_path, "ade-engine")
+
+    assert caught.value.reason == "EngineNotInstalled"
+
+
+def test_broken_neighbours_do_not_hide_the_engine(tmp_path: Path) -> None:
+    (tmp_path / "aaa-1.0.dist-info").mkdir()
+    (tmp_path / "bbb-1.0.dist-info").mkdir()
+    (tmp_path / "bbb-1.0.dist-info" / "METADATA").write_text("Version: 1.0\n")
+    install(tmp_path, "ade-engine", "1.4.0")
+
+    assert installed(tmp_path, "ade-engine").version == "1.4.0"
+
+
+def test_engine_is_held_by_an_exact_version() -> None:
+    facts = EngineFacts(name="ade-engine", version="1.4.0+local", record_sha256="")
+
+    assert facts.as_constraint() == "ade-engine==1.4.0+local\n"
+
+
+@pytest.mark.parametrize(
+    ("wheel", "name"),
+    [
+        ("ade_engine-1.4.0-py3-none-any.whl", "ade-engine"),
+        ("Ade.Engine-1.4.0-1-cp312-cp312-manylinux_2_17_x86_64.whl", "ade-engine"),
+    ],
+)
+def test_wheel_tells_its_distribution_by_its_name(wheel: str, name: str) -> None:
+    assert wheel_name(Path("/wheels") / wheel) == name
+
+
+def test_receipt_and_packages_are_written_into_the_venv(tmp_path: Path) -> None:
+    places = paths(tmp_path)
+    places.venv.mkdir(parents=True)
+    receipt = {"schema": SCHEMA, "build_id": "ä"}
+
+    write_receipt(places, receipt, ["ade-engine==1.4.0", "openpyxl==3.1.5"])
+
+    assert read_receipt(places.receipt) == receipt
+    assert places.packages.read_text() == "ade-engine==1.4.0\nopenpyxl==3.1.5\n"
+    assert sorted(os.listdir(places.runtime)) == ["build.json", "packages.txt"]
+    assert places.receipt == places.venv / "ade-runtime" / "build.json"
+
+
+def test_receipt_that_a_package_brought_along_is_never_taken_for_ours(tmp_path: Path) -> None:
+    places = paths(tmp_path)
+    places.runtime.mkdir(parents=True)
+
+    with pytest.raises(FileExistsError):
+        write_receipt(places, {"schema": SCHEMA}, [])
+
+    assert read_receipt(places.receipt) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b'{"schema": 1, "build', id="cut off"),
+        pytest.param(b'{"schema": 1\xff}', id="not UTF-8"),
+        pytest.param(b"[]", id="no object"),
+        pytest.param(b"{}", id="no schema"),
+        pytest.param(b'{"schema": 2}', id="a later schema"),
+    ],
+)
+def test_what_is_not_a_whole_receipt_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "build.json").write_bytes(content)
+
+    assert read_receipt(tmp_path / "build.json") is None
+
+
+def test_receipt_that_is_not_there_is_none(tmp_path: Path) -> None:
+    assert read_receipt(tmp_path / "build.json") is None
