@@ -1,4 +1,4 @@
-"""Specs that are refused and specs that are not: data for the schema's tests, here and in a cluster.
+"""Specs that are refused and specs that are not: data for tests here and in a cluster.
 
 ``REFUSED_BY_SCHEMA``: the API server refuses each at ``kubectl apply``, and the models of
 :mod:`configbuild.resource.schema` refuse it in a file, both at the same field. Where a rule of ours
@@ -13,10 +13,12 @@ if it is not asked to be strict about those); only Python can tell what is wrong
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 Spec = dict[str, Any]
+Make = Callable[[str], Spec]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,7 @@ def _bad_requirements() -> list[BadSpec]:
         "nothing in it": ("", "at least 1 char"),
         "too many characters": ("a" * 1025, "1024"),
     }
-    fields = {
+    fields: dict[str, Make] = {
         "spec.engine.requirement": lambda text: _with(engine={"requirement": text}),
         "spec.config.requirement": lambda text: _config(requirement=text),
         "spec.install.constraints[1]": lambda text: _with(install={"constraints": ["a<3", text]}),
@@ -131,7 +133,7 @@ def _bad_paths() -> list[BadSpec]:
         "nothing in it": ("", "at least 1 char"),
         "too many characters": ("a" * 513, "512"),
     }
-    fields = {
+    fields: dict[str, Make] = {
         "spec.engine.path": lambda text: _with(engine={"path": text}),
         "spec.config.path": lambda text: _config(path=text),
         "spec.config.configMap.items[0].path": lambda text: _config_map(
@@ -161,7 +163,7 @@ def _bad_urls() -> list[BadSpec]:
         "newline at its end": "https://example/x\n",
         "no host": "https:///x",
     }
-    fields = {
+    fields: dict[str, Make] = {
         "spec.config.git.url": lambda text: _git(url=text),
         "spec.config.archive.url": lambda text: _archive(url=text),
         "spec.install.index.url": lambda text: _index(url=text),
@@ -181,7 +183,7 @@ def _bad_names() -> list[BadSpec]:
         "dash first": "-invoices",
         "newline at its end": "invoices\n",
     }
-    fields = {
+    fields: dict[str, Make] = {
         "spec.config.configMap.name": lambda text: _config_map(name=text),
         "spec.config.git.secretRef.name": lambda text: _git(secretRef={"name": text}),
         "spec.install.index.secretRef.name": lambda text: _index(secretRef={"name": text}),
@@ -203,7 +205,7 @@ def _bad_durations() -> list[BadSpec]:
         "nothing in it": "",
         "newline at its end": "10m\n",
     }
-    fields = {
+    fields: dict[str, Make] = {
         "spec.timeout": lambda text: _with(timeout=text),
         "spec.interval": lambda text: _with(interval=text),
         "spec.ttl": lambda text: _with(ttl=text),

@@ -29,7 +29,7 @@ from configbuild.model import (
 from configbuild.sources import ResolvedSources
 
 # The same examples in every run, and nothing remembered from one to the next.
-DETERMINED = settings(derandomize=True, deadline=None, database=None)
+DETERMINED = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 
 KEY = ConfigKey("team-a", "invoices")
 NOW = datetime(2026, 3, 1, 12, 30, 45, 123456, tzinfo=UTC)

@@ -185,7 +185,7 @@ def test_bytes_are_counted_over_all_files(pack: Callable[[list[Entry]], bytes]) 
         read_archive(pack([*files, ("c", b"x", REGULAR)]), LIMITS)
 
 
-BOMB = 32 << 20
+BOMB = 16 << 20
 
 
 def header_bomb() -> bytes:

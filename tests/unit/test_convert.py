@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -187,7 +188,7 @@ def test_error_names_the_field_by_its_place_in_the_manifest() -> None:
 PATHS = st.lists(
     st.sampled_from(["..", ".", "", "a", "...", "..b", "\\", "\0", "\n", "-r", "ä"]), max_size=5
 ).map("/".join) | st.text(max_size=8)
-MAKERS = {
+MAKERS: dict[str, Callable[[str], dict[str, Any]]] = {
     "config": lambda path: {"config": {"path": path}},
     "engine": lambda path: with_fields(engine={"path": path}),
     "item": lambda path: {

@@ -1,4 +1,4 @@
-"""After the operator's death: journal, record and directory say the same again, once and for all."""
+"""After the operator's death journal, record and directory say the same again, once and for all."""
 
 from __future__ import annotations
 

@@ -67,14 +67,20 @@ def test_plan_has_all_six_steps_in_their_order() -> None:
 def test_whole_plan_with_uv_and_requirements() -> None:
     assert script(spec()) == [
         "create_venv: /bin/uv venv --no-project --python /opt/python3.12 VENV",
-        "install_engine: /bin/uv pip install --no-sources --python VENV/bin/python"
-        " --compile-bytecode -- ade-engine==1.4.0",
-        "install_config: /bin/uv pip install --no-sources --python VENV/bin/python"
-        " --constraints SCRATCH/engine-hold.txt --compile-bytecode -- ade-config==2.1",
+        (
+            "install_engine: /bin/uv pip install --no-sources --python VENV/bin/python"
+            " --compile-bytecode -- ade-engine==1.4.0"
+        ),
+        (
+            "install_config: /bin/uv pip install --no-sources --python VENV/bin/python"
+            " --constraints SCRATCH/engine-hold.txt --compile-bytecode -- ade-config==2.1"
+        ),
         "verify_imports: VENV/bin/python -I -B VERIFY SCRATCH/engine.json ade_engine ade_config",
         "verify_imports: /bin/uv pip check --python VENV/bin/python",
-        "collect_metadata: /operator/python -I -S -B COLLECT VENV/lib/python3.12/site-packages"
-        " SCRATCH/metadata.json",
+        (
+            "collect_metadata: /operator/python -I -S -B COLLECT VENV/lib/python3.12/site-packages"
+            " SCRATCH/metadata.json"
+        ),
     ]
 
 
@@ -97,17 +103,25 @@ def test_whole_plan_with_pip_source_trees_and_every_option() -> None:
     assert script(made) == [
         "create_venv: /opt/python3.12 -I -m venv VENV",
         f"upgrade_pip: {pip} install --upgrade {index} pip setuptools wheel",
-        f"install_engine: {pip} wheel --no-deps {index}"
-        " --wheel-dir SCRATCH/engine-wheel SCRATCH/engine",
+        (
+            f"install_engine: {pip} wheel --no-deps {index}"
+            " --wheel-dir SCRATCH/engine-wheel SCRATCH/engine"
+        ),
         f"install_engine: {install} --no-compile --no-deps -- <SCRATCH/engine-wheel>",
-        f"install_config: {pip} wheel --no-deps {index}"
-        " --wheel-dir SCRATCH/config-wheel SCRATCH/config",
-        f"install_config: {install} --constraint SCRATCH/engine-hold.txt --no-compile --no-deps"
-        " -- <SCRATCH/config-wheel>",
+        (
+            f"install_config: {pip} wheel --no-deps {index}"
+            " --wheel-dir SCRATCH/config-wheel SCRATCH/config"
+        ),
+        (
+            f"install_config: {install} --constraint SCRATCH/engine-hold.txt --no-compile --no-deps"
+            " -- <SCRATCH/config-wheel>"
+        ),
         "verify_imports: VENV/bin/python -I -B VERIFY SCRATCH/engine.json ade_engine ade_config",
         f"verify_imports: {pip} check (tolerated)",
-        "collect_metadata: /operator/python -I -S -B COLLECT VENV/lib/python3.12/site-packages"
-        " SCRATCH/metadata.json",
+        (
+            "collect_metadata: /operator/python -I -S -B COLLECT VENV/lib/python3.12/site-packages"
+            " SCRATCH/metadata.json"
+        ),
     ]
 
 

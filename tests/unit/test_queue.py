@@ -105,8 +105,8 @@ def test_whatever_happens_nobody_is_lost_and_turns_are_fair(acts: list[tuple[str
         namespace = item[0]
         assert waiting[namespace].pop(0) == item
         passed[namespace] = {}
-        for other in waiting:
-            if waiting[other] and other != namespace:
+        for other, line in waiting.items():
+            if line and other != namespace:
                 passed[other][namespace] = passed[other].get(namespace, 0) + 1
                 assert passed[other][namespace] <= 1
 

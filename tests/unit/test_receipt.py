@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import pytest
@@ -101,7 +100,7 @@ def test_receipt_and_packages_are_written_into_the_venv(tmp_path: Path) -> None:
 
     assert read_receipt(places.receipt) == receipt
     assert places.packages.read_text() == "ade-engine==1.4.0\nopenpyxl==3.1.5\n"
-    assert sorted(os.listdir(places.runtime)) == ["build.json", "packages.txt"]
+    assert sorted(places.runtime.iterdir()) == [places.receipt, places.packages]
     assert places.receipt == places.venv / "ade-runtime" / "build.json"
 
 

@@ -1,4 +1,4 @@
-"""The record of a build: made from its events, the same whether they come live or from a journal."""
+"""The record of a build, made from its events, whether they come live or from a journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requirements in one normal form, which can be an argument or a line of a file and nothing else."""
+"""Requirements in one normal form, which is one argument or one line of a file, nothing else."""
 
 from __future__ import annotations
 

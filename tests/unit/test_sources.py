@@ -20,7 +20,6 @@ from configbuild.model import (
     ConfigMapSource,
     ConfigSource,
     PathSource,
-    RequirementSource,
 )
 from configbuild.sources import ConfigMapContent, ResolvedSources, SourceResolver
 from configbuild.trees import MemoryTree, Tree
@@ -162,7 +161,7 @@ def test_missing_namespace_is_worth_another_try(tmp_path: Path) -> None:
 
 
 def test_file_is_no_source_tree(root: Path) -> None:
-    with pytest.raises(SpecError, match="'rules/pyproject.toml' is not a folder") as caught:
+    with pytest.raises(SpecError, match=r"'rules/pyproject\.toml' is not a folder") as caught:
         resolve(root, config=PathSource(path="rules/pyproject.toml"))
 
     assert caught.value.reason == "SourceInvalid"
@@ -312,7 +311,7 @@ def test_source_that_does_not_answer_is_given_up(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Silent:
-        async def get(self, namespace: str, name: str) -> ConfigMapContent | None:
+        async def get(self, *_: str) -> ConfigMapContent | None:
             await asyncio.Event().wait()
             return None
 

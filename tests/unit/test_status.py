@@ -404,7 +404,7 @@ RECORDS = st.builds(
     steps=st.lists(STEPS, max_size=6, unique_by=lambda row: row.name).map(tuple),
 )
 FAILURES = st.builds(
-    lambda found, **failure: replace(found, **failure),
+    replace,
     RECORDS,
     reason=TEXTS,
     message=TEXTS,

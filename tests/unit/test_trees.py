@@ -160,7 +160,7 @@ def test_links_and_special_files_are_refused_by_name(
 
 
 def test_message_about_a_name_that_is_no_text_can_be_written_down(root: Path) -> None:
-    os.symlink("x", os.fsencode(root) + b"/\xff")
+    (root / os.fsdecode(b"\xff")).symlink_to("x")
 
     with pytest.raises(TreeError) as caught:
         DirectoryTree.scan(root, LIMITS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,11 +32,16 @@ def declared_of(body: Body) -> Declared:
     )
 
 
+# Answers to writes that were under way when an object was deleted come within seconds.
+_REMEMBERED_DELETIONS = 1000
+
+
 class ObjectCache:
-    """Bodies by key; an older version never replaces a newer one."""
+    """Bodies by key; an older version never replaces a newer one, nor brings back a deleted one."""
 
     def __init__(self) -> None:
         self._bodies: dict[ConfigKey, Body] = {}
+        self._deleted: OrderedDict[ConfigKey, str] = OrderedDict()
 
     def get(self, key: ConfigKey) -> Body | None:
         """Look up an object."""
@@ -51,6 +57,8 @@ class ObjectCache:
         known = self._bodies.get(key)
         if known is not None and not _is_newer(body, known):
             return False
+        if self._deleted.get(key) == body["metadata"]["uid"]:
+            return False
         self._bodies[key] = body
         return known is None or _declaration(known) != _declaration(body)
 
@@ -61,6 +69,9 @@ class ObjectCache:
         if known is not None and known["metadata"]["uid"] != body["metadata"]["uid"]:
             return False
         self._bodies.pop(key, None)
+        self._deleted[key] = body["metadata"]["uid"]
+        if len(self._deleted) > _REMEMBERED_DELETIONS:
+            self._deleted.popitem(last=False)
         return True
 
 

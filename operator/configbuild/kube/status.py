@@ -15,6 +15,7 @@ A dash means that the condition is absent, as kstatus wants it of conditions tha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,9 +26,11 @@ from configbuild.builds.state import ActiveBuild, ConfigState
 from configbuild.events import rfc3339
 from configbuild.model import BuildStatus
 
-# Bounds of the schema; the whole status stays below 32 KiB whatever a build prints.
+# Bytes of JSON, below the bounds of the schema; the whole status stays well below 64 KiB whatever a
+# build prints. What fails is told whole once (Ready), and in short elsewhere.
 _LONG = 4096
-_ROW = 1024
+_SHORT = 1024
+_ROW = 512
 
 _PHASES = {
     BuildStatus.QUEUED: "Queued",
@@ -110,7 +113,7 @@ def _standing(state: ConfigState) -> _Standing:
             reason="Suspended",
             message="spec.suspend is true: no build is started",
         )
-    if newest is not None and newest.status.ended:
+    if newest is not None and newest.status.ended and _speaks_of(newest, state):
         return _Standing(
             phase=_PHASES[newest.status],
             reason=newest.reason or "BuildFailed",
@@ -119,6 +122,11 @@ def _standing(state: ConfigState) -> _Standing:
     return _Standing(
         phase="Queued", reason="Reconciling", message="looking at the spec", reconciling=True
     )
+
+
+def _speaks_of(record: BuildRecord, state: ConfigState) -> bool:
+    """Tell whether a build was of what is declared now; others say nothing of it."""
+    return state.fingerprint is not None and record.fingerprint == state.fingerprint.value
 
 
 def _standing_while_running(record: BuildRecord) -> _Standing:
@@ -153,7 +161,7 @@ def _conditions(
             "observedGeneration": state.generation,
             "lastTransitionTime": times.get((kind, str(holds)), now),
             "reason": why,
-            "message": _cut(text, _LONG),
+            "message": _cut(text, _LONG if kind == "Ready" else _SHORT),
         }
         for kind, holds, why, text in wanted
     ]
@@ -184,7 +192,7 @@ def _build(record: BuildRecord, queue_position: int | None) -> dict[str, Any]:
         failure = {
             "reason": record.reason,
             "message": _cut(record.message or record.summary or "", _LONG),
-            "hint": record.hint,
+            "hint": _cut(record.hint, _SHORT) if record.hint else None,
             "step": record.failed_step,
         }
     return {
@@ -198,7 +206,7 @@ def _build(record: BuildRecord, queue_position: int | None) -> dict[str, Any]:
         "startedAt": _time(record.started_at),
         "finishedAt": _time(record.finished_at),
         "exitCode": record.exit_code,
-        "summary": record.summary,
+        "summary": _cut(record.summary, _SHORT) if record.summary else None,
         "failure": failure,
     }
 
@@ -249,7 +257,17 @@ def _time(time: datetime | None) -> str | None:
 
 
 def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 2]} …"
+    """Cut a text so that it takes at most ``limit`` bytes as JSON, and say so where it was."""
+    if _json_size(text) <= limit:
+        return text
+    kept = text[:limit]
+    while (size := _json_size(kept)) > limit - len(" …".encode()):
+        kept = kept[: max(1, len(kept) * limit // size - len(" …".encode()))]
+    return f"{kept} …"
+
+
+def _json_size(text: str) -> int:
+    return len(json.dumps(text, ensure_ascii=False).encode()) - 2
 
 
 def _without_none(value: Any) -> Any:

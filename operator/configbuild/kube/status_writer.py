@@ -101,6 +101,9 @@ class StatusWriter:
         if body is None or state is None or state.uid != body["metadata"]["uid"]:
             self._written_at.pop(key, None)
             return
+        if state.fingerprint is None and state.problem is None:
+            # Not looked at yet since this process began: what stands was true, so it stands.
+            return
         old: dict[str, Any] = dict(body.get("status") or {})
         position = self._builds().queue_position(state.newest.id) if state.newest else None
         new = render_status(state, queue_position=position, previous=old)
