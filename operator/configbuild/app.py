@@ -1,7 +1,8 @@
 """The operator, wired together: the only place that knows all rooms of the house.
 
 Start: one process at a time per volume (the lock), interpreters, a first complete list (which also
-shows missing permissions), HTTP, kopf. Stop: HTTP first, then builds, then their last status.
+shows missing permissions), then everything at once. Stop: everything at once, streams and builds
+with their last words, then the last status of each.
 """
 
 from __future__ import annotations

@@ -187,12 +187,13 @@ class _Run:
         try:
             for command in planned.commands:
                 await self.run_command(command, planned.step, record, launcher)
+            # Before ``after``, which writes the receipt with all steps in it.
+            record.status, record.duration_ms = StepStatus.SUCCEEDED, _milliseconds(started)
             await asyncio.to_thread(self.after, planned.step)
         except BaseException as error:
             record.duration_ms = _milliseconds(started)
             self.fail(planned, record, error)
             raise
-        record.status = StepStatus.SUCCEEDED
         record.duration_ms = _milliseconds(started)
         self.emit(
             planned,

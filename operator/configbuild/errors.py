@@ -1,4 +1,6 @@
-"""Every error that a person may read, and the machine-readable reason it carries.
+"""The errors that cross rooms, and the machine-readable reason that each carries.
+
+A room that has errors of its own derives them from these (``TreeError``, ``InterpreterError`` …).
 
 ::
 

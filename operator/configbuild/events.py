@@ -23,6 +23,10 @@ OBJECT = "ade.build.event"
 
 _ID_PREFIX = b'{"object":"ade.build.event","id":'
 
+_COMPLETES = b'"type":"build.completed"'
+# The envelope and the type take some 190 bytes, and what follows the type is not text yet.
+_HEAD_BYTES = 220
+
 # Line separators of Unicode: valid inside JSON, yet str.splitlines() and some readers of NDJSON
 # break lines at them. They can only stand inside strings, so bytes can be replaced blindly.
 _SEPARATORS = (
@@ -197,6 +201,14 @@ def line_id(line: bytes) -> int:
         raise ValueError(f"not an event line: {line[:64]!r}")
     end = line.index(b",", len(_ID_PREFIX))
     return int(line[len(_ID_PREFIX) : end])
+
+
+def completes(line: bytes) -> bool:
+    """Tell whether an encoded line is the one that ends its build, without parsing it.
+
+    Looks at the part before any text of a build's, which could hold the same words.
+    """
+    return _COMPLETES in line[:_HEAD_BYTES]
 
 
 def decode_line(line: bytes) -> Event:

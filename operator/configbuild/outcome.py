@@ -9,6 +9,9 @@ from pathlib import Path
 from configbuild.events import BuildCompleted
 from configbuild.model import BuildStatus, Step
 
+# The former service's words, which its clients may look for.
+REUSED = "Reused existing build"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltVenv:

@@ -55,10 +55,6 @@ class Redactor:
         stream = self.open()
         return stream.feed(data) + stream.finish()
 
-    def redact_text(self, text: str) -> str:
-        """Hide the secrets in a message, e.g. an argv or an error's text."""
-        return self.redact(text.encode(errors="backslashreplace")).decode()
-
 
 class RedactingStream:
     """One stream on its way through a :class:`Redactor`."""

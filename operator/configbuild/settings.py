@@ -10,7 +10,7 @@ import ipaddress
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -99,7 +99,9 @@ class Settings(BaseSettings):
         description="Address of the HTTP API; loopback only, since it asks nobody who they are.",
     )
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP API; 0: any free.")
-    log_level: str = Field("INFO", description="Level of the operator's own log.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Level of the operator's own log."
+    )
 
     @field_validator("python_bins", mode="before")
     @classmethod

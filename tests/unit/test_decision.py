@@ -91,6 +91,14 @@ def running(fingerprint: str = SAME, **changes: Any) -> dict[str, Any]:
             Verdict.NOTHING,
             id="interrupted twice",
         ),
+        pytest.param(
+            facts(
+                newest=ended(INTERRUPTED, trigger=Trigger.INTERRUPTED),
+                previous=ended(INTERRUPTED),
+            ),
+            Verdict.NOTHING,
+            id="interrupted twice, both remembered",
+        ),
         # Rule 3: the running build.
         pytest.param(facts(**running()), Verdict.JOIN, id="runs already"),
         pytest.param(facts(**running(), requested=True), Verdict.JOIN, id="runs, and asked for"),
@@ -173,6 +181,15 @@ def test_no_build_is_needed(known: Facts, verdict: Verdict) -> None:
             id="venv is gone, another one failed",
         ),
         pytest.param(facts(newest=ended(INTERRUPTED)), Trigger.INTERRUPTED, (), id="operator died"),
+        pytest.param(
+            facts(
+                newest=ended(INTERRUPTED, trigger=Trigger.INTERRUPTED),
+                previous=ended(OPERATOR_SHUTDOWN, status=BuildStatus.CANCELED),
+            ),
+            Trigger.INTERRUPTED,
+            (),
+            id="interrupted once, after an orderly stop",
+        ),
         pytest.param(
             facts(newest=ended(INTERRUPTED, trigger=Trigger.INTERRUPTED), requested=True),
             Trigger.INTERRUPTED,

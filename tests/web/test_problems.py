@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from configbuild.model import ConfigKey
 from tests.process.support import in_loop
 from tests.web.support import BUILDS, site
+
+KEY = ConfigKey("team-a", "invoices")
 
 BUILD = "/api/v1/builds/build_01JD9V0Q6BX7ZQ4V7E3MPK2T5C"
 FORMER = "/api/v1/workspaces/team-a/configurations/01HXYZ/build"
@@ -53,7 +56,7 @@ async def test_invalid_request_is_told_which_field_is_wrong(tmp_path: Path) -> N
             errors = [(error["location"], error["field"]) for error in problem["errors"]]
             assert errors == [(location, field)], (method, path, body)
             assert problem["detail"].startswith(f"{field}: ")
-        assert here.builds.keys() == []
+        assert here.builds.state(KEY) is None
 
 
 @in_loop
@@ -85,7 +88,7 @@ async def test_body_of_another_kind_is_refused_and_the_right_kind_named(
         answer = await here.http.post(BUILDS, content=b'{"stream": true}', headers=headers)
         problem = problem_of(answer, 415, "UnsupportedMediaType", "unsupported-media-type")
         assert "application/json" in problem["detail"]
-        assert here.builds.keys() == []
+        assert here.builds.state(KEY) is None
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1", "/api/v1/builds", f"{BUILD}/", "/nothing?x=1"])

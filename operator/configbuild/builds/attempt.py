@@ -40,6 +40,7 @@ class Attempt:
         self.request = request
         self.journal = journal
         self.outcome: Outcome | None = None
+        self.end: Event | None = None
         self.ended = asyncio.Event()
         self._changed = changed
         self._canceled: Outcome | None = None
@@ -89,15 +90,15 @@ class Attempt:
             return
         self.outcome = outcome
         try:
-            event = self.journal.append(outcome.event())
+            self.end = self.journal.append(outcome.event())
         except JournalError as error:
             # A full disk: the end is told by the status, and by HTTP from there.
             logger.error("the end of build %s is not in its journal: %s", self.record.id, error)  # noqa: TRY400
-            event = self._unwritten(outcome)
+            self.end = self._unwritten(outcome)
         try:
             await asyncio.shield(asyncio.to_thread(self._close_journal))
         finally:
-            self._follow(event)
+            self._follow(self.end)
             self.ended.set()
 
     def emit(self, body: Body) -> None:

@@ -44,6 +44,7 @@ class Facts:
     known_inputs: dict[str, str]
     running: BuildRecord | None
     newest: BuildRecord | None
+    previous: BuildRecord | None = None
     force: bool = False
     requested: bool = False
 
@@ -72,6 +73,19 @@ def decide(facts: Facts) -> Decision:
     return Decision(verdict=Verdict.BUILD, trigger=_trigger(facts, changed), changed=changed)
 
 
+def is_due_again(newest: BuildRecord, previous: BuildRecord | None) -> bool:
+    """Tell whether a build that ended badly is to be tried again by itself.
+
+    So it is where nothing was wrong with the build; not where the operator died twice in a row
+    while it ran, since the build itself may be what ends the operator.
+    """
+    if newest.reason == INTERRUPTED:
+        if newest.trigger is not Trigger.INTERRUPTED:
+            return True
+        return previous is not None and previous.reason != INTERRUPTED
+    return newest.reason in (OPERATOR_SHUTDOWN, SUPERSEDED, SOURCE_CHANGED)
+
+
 def _is_settled(facts: Facts) -> bool:
     """Whether the newest build of this fingerprint ended badly for a reason that stays."""
     newest = facts.newest
@@ -79,10 +93,7 @@ def _is_settled(facts: Facts) -> bool:
         return False
     if newest.status not in (BuildStatus.FAILED, BuildStatus.CANCELED):
         return False
-    if newest.reason == INTERRUPTED:
-        # Interrupted twice in a row: the build itself may be what ends the operator.
-        return newest.trigger is Trigger.INTERRUPTED
-    return newest.reason not in (OPERATOR_SHUTDOWN, SUPERSEDED, SOURCE_CHANGED)
+    return not is_due_again(newest, facts.previous)
 
 
 def _trigger(facts: Facts, changed: tuple[str, ...]) -> Trigger:

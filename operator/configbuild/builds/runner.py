@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import islice
 
 from configbuild.builds.attempt import Attempt
 from configbuild.builds.queue import FairQueue
 from configbuild.model import BuildId
+
+# Whose place in the line is told as it changes. Each end of a build moves everybody who waits, and
+# nobody beyond the first few cares by how much.
+TOLD_POSITIONS = 10
 
 
 class BuildRunner:
@@ -70,7 +75,7 @@ class BuildRunner:
             if attempt is None:
                 break
             self._start(attempt)
-        for waiting in self._queue.in_order():
+        for waiting in islice(self._queue.in_order(), TOLD_POSITIONS):
             self._moved(waiting)
 
     def _start(self, attempt: Attempt) -> None:

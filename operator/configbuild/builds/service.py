@@ -164,10 +164,6 @@ class Builds:
         """Look up what is known of a config."""
         return self._states.get(key)
 
-    def keys(self) -> list[ConfigKey]:
-        """List the configs that are known."""
-        return list(self._states)
-
     async def find(self, build_id: BuildId) -> BuildRecord | None:
         """Look up a build: live, remembered, or from its journal."""
         state = self._states.get(self._keys[build_id]) if build_id in self._keys else None
@@ -209,7 +205,7 @@ class Builds:
         last = declared.last_known
         state.active, state.history = last.active, list(last.history)
         state.newest, state.newest_inputs = last.newest, last.newest_inputs
-        state.generation = last.generation
+        state.generation = state.newest_generation = last.generation
         newest = state.newest
         if newest is not None and not newest.status.ended:
             healed = await asyncio.to_thread(
@@ -268,12 +264,13 @@ class Builds:
         return decide(
             Facts(
                 declared=wanted.fingerprint,
-                generation_changed=wanted.declared.generation != state.generation,
+                generation_changed=wanted.declared.generation != state.newest_generation,
                 active_fingerprint=active.fingerprint if active else None,
                 active_usable=usable,
                 known_inputs=dict(active.inputs if active else state.newest_inputs),
                 running=running.record if running else None,
                 newest=state.newest,
+                previous=state.previous,
                 force=ask.force,
                 requested=ask.requested,
             )
@@ -345,11 +342,18 @@ class Builds:
         journal = await asyncio.to_thread(self._journals.create, build_id)
         attempt = Attempt(request, journal, changed_inputs=changed, changed=self._attempt_changed)
         self._keys[build_id] = state.key
-        state.begin(attempt)
+        for forgotten in state.begin(attempt):
+            await self._forget_build(state, forgotten.id)
         logger.info("build %s of %s queued: %s", build_id, state.key, trigger)
         self._runner.submit(attempt)
         self._listener.changed(state.key)
         return attempt
+
+    async def _forget_build(self, state: ConfigState, build_id: BuildId) -> None:
+        """Drop the journal of a build that history has no room for; never the active one's."""
+        if state.active is None or state.active.build_id != build_id:
+            self._keys.pop(build_id, None)
+            await asyncio.to_thread(self._journals.remove, build_id)
 
     def _settle(self, attempt: Attempt) -> None:
         """Move the pointer to a build that was verified, if its config is still the same object."""

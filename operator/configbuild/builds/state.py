@@ -143,6 +143,7 @@ class ConfigState:
     attempt: Attempt | None = None
     newest: BuildRecord | None = None
     newest_inputs: Mapping[str, str] = field(default_factory=dict)
+    newest_generation: int = -1
     history: list[BuildRecord] = field(default_factory=list)
     history_limit: int = 5
     interval_s: float | None = None
@@ -155,15 +156,23 @@ class ConfigState:
         attempt = self.attempt
         return attempt if attempt is not None and not attempt.ended.is_set() else None
 
+    @property
+    def previous(self) -> BuildRecord | None:
+        """The build before the newest."""
+        return self.history[0] if self.history else None
+
     def all_records(self) -> list[BuildRecord]:
         """List every build that is known, newest first."""
         return [*([self.newest] if self.newest else []), *self.history]
 
-    def begin(self, attempt: Attempt) -> None:
-        """Make ``attempt`` the newest build; the one before goes into history."""
+    def begin(self, attempt: Attempt) -> list[BuildRecord]:
+        """Make ``attempt`` the newest build; returns the records that history has no room for."""
         if self.newest is not None:
             self.history.insert(0, self.newest)
-            del self.history[self.history_limit :]
+        forgotten = self.history[self.history_limit :]
+        del self.history[self.history_limit :]
         self.attempt = attempt
+        self.newest_generation = self.generation
         self.newest = attempt.record
         self.newest_inputs = attempt.request.fingerprint.inputs
+        return forgotten

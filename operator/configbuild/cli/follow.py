@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from configbuild.cli.api import Api, CutError, UnreachableError
-from configbuild.events import BuildCompleted, decode_line, line_id
+from configbuild.events import BuildCompleted, completes, decode_line, line_id
 
 # An operator that is replaced (Recreate) is back within half a minute.
 PATIENCE_S = 60.0
@@ -16,8 +16,6 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 
 # Within a string its quotes would be escaped, so this is the type of an event and nothing else.
-_COMPLETED = f'"type":"{BuildCompleted.TYPE}"'.encode()
-_LINE_HEAD_BYTES = 300
 
 
 class Follower:
@@ -91,7 +89,7 @@ class Follower:
         last = lines[-1]
         try:
             self.last_id = line_id(last)
-            if self.build_id is None or _COMPLETED in last[:_LINE_HEAD_BYTES]:
+            if self.build_id is None or completes(last):
                 event = decode_line(last)
                 self.build_id = event.build_id
                 if isinstance(event.body, BuildCompleted):

@@ -14,11 +14,12 @@ from rich.live import Live
 from rich.text import Text
 
 from configbuild.builds.records import BuildRecord, StepProgress, record_of
-from configbuild.cli.progress import REUSED, BuiltFacts
+from configbuild.cli.progress import BuiltFacts
 from configbuild.cli.text import failure, printable
 from configbuild.durations import format_duration
 from configbuild.events import BuildCompleted, BuildLog, BuildStep, Event, decode_line
 from configbuild.model import BuildId, Step, StepStatus
+from configbuild.outcome import REUSED
 
 # Enough to see what is going on, few enough that the six steps stay in view on 24 lines.
 TAIL_LINES = 4

@@ -13,7 +13,6 @@ import sysconfig
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import reduce
 from typing import ParamSpec
 
@@ -26,10 +25,9 @@ from configbuild.cli.manifests import DeclaredBuild, Manifests
 from configbuild.cli.progress import BuiltFacts, Display, ReaderGoneError, leave_quietly, say
 from configbuild.cli.workdir import Cause, Workdir, cause_of_build, reusable
 from configbuild.errors import ConfigBuildError, SourceError, SpecError
-from configbuild.events import Event, encode_line
+from configbuild.events import encode_line
 from configbuild.interpreters import Interpreter, Interpreters, probe
 from configbuild.model import BuildId, BuildStatus
-from configbuild.outcome import Outcome
 from configbuild.receipt import read_receipt
 from configbuild.settings import Settings, base_python
 from configbuild.sources import SourceResolver
@@ -115,7 +113,8 @@ class LocalBuild:
                 running.cancel()
                 await asyncio.wait({running})
         if not attempt.journal.completed:  # a full disk: told all the same
-            await audience.tell(self.display.feed, _unwritten_end(attempt, outcome))
+            assert attempt.end is not None
+            await audience.tell(self.display.feed, encode_line(attempt.end))
         built = outcome.status is BuildStatus.ACTIVE
         facts = self._facts(wanted, attempt.record.id) if built else None
         await audience.tell(self.display.end, attempt.journal.path, facts)
@@ -173,16 +172,6 @@ class _Audience:
             leave_quietly()
             if not isinstance(error, ReaderGoneError):
                 say(f"standard output cannot be written: {error.strerror}")
-
-
-def _unwritten_end(attempt: Attempt, outcome: Outcome) -> bytes:
-    event = Event(
-        id=attempt.journal.last_id + 1,
-        build_id=attempt.record.id,
-        time=datetime.now(UTC),
-        body=outcome.event(),
-    )
-    return encode_line(event)
 
 
 async def _interpreters(settings: Settings) -> Interpreters:

@@ -19,9 +19,7 @@ from typing import Protocol
 from configbuild.cli.text import lines_of, printable
 from configbuild.events import BuildCompleted, decode_line, encode_line
 from configbuild.model import BuildId
-
-# The former service's words.
-REUSED = "Reused existing build"
+from configbuild.outcome import REUSED
 
 
 class ReaderGoneError(OSError):

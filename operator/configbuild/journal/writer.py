@@ -12,6 +12,7 @@ from typing import Self
 
 from configbuild.errors import JournalError, NotFoundError
 from configbuild.events import Body, BuildCompleted, Event, LogLineEncoder, encode_line
+from configbuild.files import sync_directory
 from configbuild.journal.follow import Progress
 from configbuild.journal.recovery import recover
 from configbuild.lines import Lines
@@ -48,7 +49,7 @@ class JournalWriter:
         writer = cls(fd, path, build_id, size=0, last=None)
         try:
             for directory in path.parents[: 2 if fresh else 1]:
-                _sync_directory(directory)
+                sync_directory(directory)
         except OSError as error:
             writer.close()
             raise _failed("create", path, error) from error
@@ -151,14 +152,6 @@ def _write_whole(fd: int, data: bytes, offset: int) -> None:
     written = os.pwrite(fd, data, offset)
     while written < len(data):  # a full disk takes a part, and the next write says why
         written += os.pwrite(fd, memoryview(data)[written:], offset + written)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _failed(act: str, path: Path, error: OSError) -> JournalError:

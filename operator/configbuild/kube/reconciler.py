@@ -19,7 +19,6 @@ from configbuild.errors import (
     QueueFullError,
     SourceError,
     SpecError,
-    SuspendedError,
 )
 from configbuild.kube.client import Cluster
 from configbuild.kube.objects import Body, ObjectCache, declared_of, key_of
@@ -141,8 +140,6 @@ class Reconciler:
             logger.info("%s is gone", key)
         except SpecError as error:
             logger.info("%s cannot be built: %s", key, error)
-        except SuspendedError:
-            logger.info("%s is suspended", key)
         except (SourceError, QueueFullError, ClusterError) as error:
             self._retry(key, error.message)
             return

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from configbuild.builds.decision import is_due_again
 from configbuild.builds.records import BuildRecord, StepProgress
 from configbuild.builds.state import ActiveBuild, ConfigState
 from configbuild.events import rfc3339
@@ -118,6 +119,8 @@ def _standing(state: ConfigState) -> _Standing:
             phase=_PHASES[newest.status],
             reason=newest.reason or "BuildFailed",
             message=newest.message or newest.summary or "",
+            reconciling=newest.status is not BuildStatus.ACTIVE
+            and is_due_again(newest, state.previous),
         )
     return _Standing(
         phase="Queued", reason="Reconciling", message="looking at the spec", reconciling=True

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from configbuild.builds.records import BuildRecord
+from configbuild.builds.runner import TOLD_POSITIONS
 from configbuild.builds.state import ConfigState
 from configbuild.errors import ClusterError
 from configbuild.kube.announcements import announcements
@@ -106,6 +107,8 @@ class StatusWriter:
             return
         old: dict[str, Any] = dict(body.get("status") or {})
         position = self._builds().queue_position(state.newest.id) if state.newest else None
+        if position is not None and position > TOLD_POSITIONS:
+            position = None
         new = render_status(state, queue_position=position, previous=old)
         patch = merge_patch(old, new)
         if not patch:

@@ -61,7 +61,9 @@ class BuildRecordStatus(ApiModel):
         None, description="Which inputs of the fingerprint differ from the active build's."
     )
     fingerprint: Short = Field(description="Hash of what it is built from.")
-    queue_position: int | None = Field(None, description="1 is next; only while it waits.")
+    queue_position: int | None = Field(
+        None, description="1 is next; told to the first ten that wait."
+    )
     queued_at: Timestamp = Field(description="When it was asked for.")
     started_at: Timestamp | None = Field(None, description="When its first step began.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")

@@ -65,6 +65,6 @@ def _gone(request: Request, instead: str) -> Response:
         status=HTTPStatus.GONE,
         kind="gone",
         title="Gone",
-        detail=f"this is gone: {instead}; see docs/migration",
+        detail=f"this is gone: {instead}; see docs/migration.md",
         reason="Gone",
     )

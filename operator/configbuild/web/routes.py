@@ -15,7 +15,8 @@ from configbuild.builds.decision import Verdict
 from configbuild.builds.records import BuildRecord
 from configbuild.builds.service import Ask, Ensured
 from configbuild.errors import NotFoundError
-from configbuild.model import BuildId, BuildStatus, ConfigKey, Trigger
+from configbuild.model import BuildId
+from configbuild.outcome import REUSED
 from configbuild.web.backend import Backend, BackendOf
 from configbuild.web.logs import read_page
 from configbuild.web.models import Build, BuildCreateRequest, BuildList, BuildLogs
@@ -23,7 +24,6 @@ from configbuild.web.parameters import AfterId, BuildIdOf, KeyOf
 from configbuild.web.problems import problems
 from configbuild.web.stream import (
     MEDIA_TYPE,
-    REUSED,
     EventStream,
     stream_events,
     stream_reused,
@@ -87,7 +87,8 @@ async def create_build(
     """
     ask = Ask(requested=True, force=wish.options.force, join=wish.stream or wish.options.wait)
     ensured = await backend.service.ensure(key, ask)
-    record = _record(backend, key, ensured)
+    record = ensured.record
+    assert record is not None  # who asks is told of a build, or gets an error
     if ensured.verdict is Verdict.BUILD:
         await backend.recorded(record)
     if wish.stream:
@@ -154,26 +155,6 @@ async def get_build_logs(
 async def cancel_build(build_id: BuildIdOf, backend: BackendOf) -> Build:
     """End a build that waits or runs."""
     return _build(backend, await backend.service.cancel(build_id, "canceled over HTTP"))
-
-
-def _record(backend: Backend, key: ConfigKey, ensured: Ensured) -> BuildRecord:
-    if ensured.record is not None:
-        return ensured.record
-    state = backend.service.state(key)
-    if state is None or state.active is None:
-        raise NotFoundError(f"there is no build of {key}")
-    # Its record and journal are gone, its venv is not. Why it was built nobody knows any more.
-    active = state.active
-    return BuildRecord(
-        id=active.build_id,
-        key=key,
-        status=BuildStatus.ACTIVE,
-        trigger=Trigger.REQUESTED,
-        queued_at=active.built_at,
-        fingerprint=active.fingerprint,
-        finished_at=active.built_at,
-        exit_code=0,
-    )
 
 
 def _stream(backend: Backend, ensured: Ensured, record: BuildRecord) -> Response:

@@ -20,15 +20,16 @@ from configbuild.events import (
     BuildCompleted,
     BuildCreated,
     Event,
+    completes,
     decode_line,
     encode_line,
     line_id,
 )
 from configbuild.model import BuildStatus
+from configbuild.outcome import REUSED
 from configbuild.web.backend import Backend
 
 MEDIA_TYPE = "application/x-ndjson"
-REUSED = "Reused existing build"
 
 # An empty line: readers of NDJSON skip it, proxies see that the connection lives.
 _HEARTBEAT = b"\n"
@@ -38,8 +39,6 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 # Within a string its quotes would be escaped, so this is the type of an event and nothing else. The
 # fields before it are short.
-_COMPLETED = f'"type":"{BuildCompleted.TYPE}"'.encode()
-_LINE_HEAD_BYTES = 300
 
 
 class EventStream(StreamingResponse):
@@ -124,7 +123,7 @@ async def _from_journal(
         async for block in blocks:
             last = _last_line(block)
             if last:
-                after_id, ended = line_id(last), _ends_build(last)
+                after_id, ended = line_id(last), completes(last)
             if ended:
                 # The line is in the journal a moment before it is safe on the disk and before the
                 # config points to the build: who read it may rely on both.
@@ -158,7 +157,7 @@ async def _reworded(blocks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes
     async with aclosing(blocks):
         async for block in blocks:
             last = _last_line(block)
-            yield block.removesuffix(last) + _reused(last) if _ends_build(last) else block
+            yield block.removesuffix(last) + _reused(last) if completes(last) else block
 
 
 def _reused(line: bytes) -> bytes:
@@ -169,10 +168,6 @@ def _reused(line: bytes) -> bytes:
 
 def _last_line(block: bytes) -> bytes:
     return block[block.rfind(b"\n", 0, -1) + 1 :]
-
-
-def _ends_build(line: bytes) -> bool:
-    return _COMPLETED in line[:_LINE_HEAD_BYTES]
 
 
 def _created(record: BuildRecord) -> Event:
