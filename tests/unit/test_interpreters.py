@@ -81,7 +81,7 @@ def test_python_that_does_not_answer_is_given_up_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interpreters, "_ANSWER_TIMEOUT_S", 0.05)
-    path = program(tmp_path, "exec sleep 600")
+    path = program(tmp_path, "exec sleep 20")
 
     with pytest.raises(InterpreterError, match=f"^{path}"):
         asyncio.run(probe([path]))
@@ -90,7 +90,7 @@ def test_python_that_does_not_answer_is_given_up_by_name(
 def test_cancelled_question_ends_the_interpreter_that_was_asked(tmp_path: Path) -> None:
     fifo = tmp_path / "pid"
     os.mkfifo(fifo)
-    path = program(tmp_path, f"echo $$ > '{fifo}'; exec sleep 600")
+    path = program(tmp_path, f"echo $$ > '{fifo}'; exec sleep 20")
 
     async def main() -> None:
         asking = asyncio.create_task(probe([path]))

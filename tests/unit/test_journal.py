@@ -157,7 +157,7 @@ def test_time_never_goes_back(writer: JournalWriter, monkeypatch: pytest.MonkeyP
 
     class ClockSetBack(datetime):
         @classmethod
-        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]  # noqa: ARG003
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
             return first.time - timedelta(hours=1)
 
     monkeypatch.setattr("configbuild.journal.writer.datetime", ClockSetBack)

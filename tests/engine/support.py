@@ -1,0 +1,84 @@
+"""A workshop in a test's own directory, and attempts at builds of source trees there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configbuild.builds.attempt import Attempt
+from configbuild.builds.state import Declared
+from configbuild.builds.workshop import Reader, Workshop, make_reader, make_workshop
+from configbuild.interpreters import probe
+from configbuild.journal import Journals
+from configbuild.layout import BuildPaths
+from configbuild.model import BuildId, ConfigKey, Trigger
+from configbuild.settings import Settings
+from configbuild.sources import ConfigMapContent
+from tests.packages import write_package
+
+KEY = ConfigKey("team-a", "invoices")
+
+
+class NoConfigMaps:
+    """Every source here is a path."""
+
+    async def get(self, namespace: str, name: str) -> ConfigMapContent | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Where tests build."""
+
+    sources: Path
+    reader: Reader
+    workshop: Workshop
+    journals: Journals
+
+    @classmethod
+    async def at(cls, directory: Path, *python_bins: Path) -> Bench:
+        settings = Settings(
+            venvs_dir=directory / "venvs",
+            logs_dir=directory / "logs",
+            cache_dir=directory / "cache",
+            sources_dir=directory / "sources",
+            python_bins=python_bins,
+            grace_seconds=1,
+        )
+        interpreters = await probe([settings.python_bin, *settings.python_bins])
+        bench = cls(
+            sources=settings.layout.namespace_sources(KEY.namespace),
+            reader=make_reader(settings, interpreters, NoConfigMaps()),
+            workshop=make_workshop(settings),
+            journals=Journals(settings.layout.logs),
+        )
+        write_package(bench.sources / "engine", "ade-engine")
+        write_package(bench.sources / "config", "ade-config")
+        return bench
+
+    async def attempt(self, **spec: Any) -> Attempt:
+        """Make an attempt at what a spec declares; it has not begun."""
+        declared = Declared(
+            key=KEY,
+            uid="uid-1",
+            generation=1,
+            spec={"engine": {"path": "engine"}, "config": {"path": "config"}, **spec},
+        )
+        wanted = await self.reader.read(declared)
+        build_id = BuildId.new()
+        journal = await asyncio.to_thread(self.journals.create, build_id)
+        return Attempt(self.workshop.request(wanted, build_id, Trigger.INITIAL), journal)
+
+    def paths(self, attempt: Attempt) -> BuildPaths:
+        return attempt.request.paths
+
+    def events(self, attempt: Attempt) -> list[Any]:
+        return list(self.journals.events(attempt.record.id))
+
+
+def leftovers(paths: BuildPaths) -> list[Path]:
+    """What a build that did not succeed should not have left."""
+    return [path for path in (paths.venv, paths.scratch) if os.path.lexists(path)]
