@@ -146,6 +146,11 @@ print([fd for fd in range(4096) if is_open(fd)])
     assert sink.stdout == b"[0, 1, 2]\n"
 
 
+# Signals 32 and 33 are glibc's own (nptl(7)): no program can set them, and GNU make leaves them
+# ignored in what it starts.
+_OF_THE_C_LIBRARY = 0b11 << 31
+
+
 @in_loop
 async def test_signals_and_umask_do_not_depend_on_the_operators() -> None:
     sink = Recorder()
@@ -161,7 +166,7 @@ async def test_signals_and_umask_do_not_depend_on_the_operators() -> None:
     assert lines[0] == "0022"
     status = dict(line.split(":\t", 1) for line in lines[1:])
     for name in ("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"):
-        assert int(status[name], 16) == 0, name
+        assert int(status[name], 16) & ~_OF_THE_C_LIBRARY == 0, name
 
 
 @in_loop
