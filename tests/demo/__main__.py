@@ -104,7 +104,10 @@ def _leave_up(show: Show, cluster: Cluster, operator: Operator) -> None:
         f"{plugin} logs invoices -n {namespace} --server {url}",
     ):
         show.say(f"  {command}")
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        show.say("Ending everything.")
 
 
 class AssetsInBackground:
