@@ -16,12 +16,15 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, cast
+from typing import IO, Self, cast
 
 _CHUNK = 1 << 16
 
-# Far more than the longest path (4 KiB) and extended attributes of any real archive take.
-_LARGEST_HEADER = 1 << 20
+# The longest path takes 4 KiB; source trees have no extended attributes to speak of.
+_LARGEST_HEADER = 8192
+
+# tarfile reads blocks and long headers in one piece each, zipfile not at all through here.
+_LARGEST_READ = 1 << 20
 
 
 class ArchiveError(ValueError):
@@ -75,7 +78,7 @@ def _entries(data: bytes, limits: Limits) -> Iterator[tuple[str, IO[bytes], bool
     else:
         with (
             _decompressed(data) as plain,
-            tarfile.open(fileobj=_SmallReads(plain), mode="r:") as archive,
+            tarfile.open(fileobj=_SmallReads(plain), mode="r:", tarinfo=_Member) as archive,
         ):
             yield from _tar_entries(archive, limits)
 
@@ -91,6 +94,19 @@ def _decompressed(data: bytes) -> IO[bytes]:
     return buffer
 
 
+class _Member(tarfile.TarInfo):
+    """Refuses long headers before tarfile parses them, in quadratic time (CVE-2024-6232)."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type not in (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE) and (
+            info.size > _LARGEST_HEADER
+        ):
+            raise ArchiveError(f"an entry's header is larger than {_LARGEST_HEADER} bytes")
+        return info
+
+
 class _SmallReads(io.RawIOBase):
     """Refuses large reads: tarfile reads a header, however long it claims to be, in one piece."""
 
@@ -98,8 +114,8 @@ class _SmallReads(io.RawIOBase):
         self._file = file
 
     def read(self, size: int = -1, /) -> bytes:
-        if not 0 <= size <= _LARGEST_HEADER:
-            raise ArchiveError(f"an entry's header is larger than {_LARGEST_HEADER} bytes")
+        if not 0 <= size <= _LARGEST_READ:
+            raise ArchiveError(f"an entry asks for more than {_LARGEST_READ} bytes at once")
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from configbuild.durations import format_duration
 from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError, StepError
 from configbuild.events import Body, BuildStep, rfc3339
-from configbuild.failures import describe_failure
+from configbuild.failures import describe_failure, passing_reason
 from configbuild.files import remove_tree
 from configbuild.fingerprint import Fingerprint
 from configbuild.installers import Argument, PlannedCommand, Toolchain, WheelIn
@@ -53,6 +53,12 @@ from configbuild.sources import ResolvedSources
 # How many of a command's last lines a failure's message quotes: enough for the error of pip or uv,
 # few enough for a status that stays small.
 _QUOTED_LINES = 8
+
+# The steps in which a network or a disk that fails is the likely reason; elsewhere the same words
+# would be somebody's own.
+_INSTALLS = (Step.UPGRADE_PIP, Step.INSTALL_ENGINE, Step.INSTALL_CONFIG)
+
+SAFE_MODE = "SafeMode"
 
 _REASONS = {
     Step.CREATE_VENV: "CreateVenvFailed",
@@ -105,6 +111,7 @@ class BuildRequest:
     tools: Toolchain
     environment: Mapping[str, str]
     grace_s: float = 5.0
+    safe_mode: bool = False
 
 
 async def run_build(request: BuildRequest, report: BuildReport) -> BuiltVenv:
@@ -114,6 +121,12 @@ async def run_build(request: BuildRequest, report: BuildReport) -> BuiltVenv:
     cancellation ends the whole process tree (SIGTERM, ``grace_s``, SIGKILL) before it is passed on.
     In either case venv and scratch are gone when this returns.
     """
+    if request.safe_mode:
+        raise StepError(
+            "the operator runs in safe mode (ADE_SAFE_MODE) and starts no process; this is built"
+            " once safe mode is off",
+            reason=SAFE_MODE,
+        )
     run = _Run(request, report)
     try:
         return await run.to_verified_venv()
@@ -220,14 +233,12 @@ class _Run:
         )
         if ended.status == 0 or planned.tolerated:
             return
+        tail = output.tail()
         raise CommandError(
             describe_failure(
-                argv,
-                exit_code=ended.status,
-                signal=ended.signal,
-                tail=output.tail()[-_QUOTED_LINES:],
+                argv, exit_code=ended.status, signal=ended.signal, tail=tail[-_QUOTED_LINES:]
             ),
-            reason=step_reason(step),
+            reason=(passing_reason(tail) if step in _INSTALLS else None) or step_reason(step),
             exit_code=ended.status,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,32 @@ _ASIDES = ("hint:", "note:", "warning:", "[notice]", "╰─>", "[end of output]
 
 # What uv and pip say of a build back end that failed; the reason is the back end's last word.
 _BACKEND_FAILED = ("error: Failed to build", "error: subprocess-exited-with-error")
+
+
+# What uv and pip say of networks and disks. Such a failure says nothing of the spec, and may pass.
+_PASSING = (
+    (
+        "DiskFull",
+        re.compile(r"No space left on device|Disk quota exceeded"),
+    ),
+    (
+        "IndexUnreachable",
+        re.compile(
+            r"error sending request|client error \(Connect\)|dns error|Connection (refused|reset)"
+            r"|operation timed out|NewConnectionError|ConnectTimeoutError|ReadTimeoutError"
+            r"|RemoteDisconnected|Temporary failure in name resolution"
+            r"|HTTP (status server )?error \(?50[0234]|50[0234] Server Error"
+        ),
+    ),
+)
+
+
+def passing_reason(lines: Sequence[str]) -> str | None:
+    """Give the reason of a failure that may pass by itself; ``None`` for all others."""
+    for reason, pattern in _PASSING:
+        if any(pattern.search(line) for line in lines):
+            return reason
+    return None
 
 
 def headline(lines: Sequence[str]) -> str | None:
@@ -48,5 +75,6 @@ def command_title(argv: Sequence[str]) -> str:
         words = list(argv[3:])
     elif scripts:
         return scripts[0]
-    verbs = [word for word in words[1:3] if not word.startswith("-") and "/" not in word]
-    return " ".join([words[0], *verbs])
+    # uv has verbs below its verb pip; all else that follows is options and names.
+    verbs = words[1:3] if words[1:2] == ["pip"] else words[1:2]
+    return " ".join([words[0], *(word for word in verbs if not word.startswith("-"))])

@@ -14,7 +14,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from configbuild.errors import StepError
 from configbuild.files import write_whole
@@ -77,7 +77,13 @@ def _facts(dist: Distribution, name: str) -> EngineFacts:
 
 def wheel_name(wheel: Path) -> str:
     """Take the distribution's name from a wheel's file name (binary distribution format)."""
-    return parse_wheel_filename(wheel.name)[0]
+    try:
+        return parse_wheel_filename(wheel.name)[0]
+    except InvalidWheelFilename as error:
+        raise StepError(
+            f"the build back end named its wheel {wheel.name!r}: {error}",
+            reason="BuildBackendFailed",
+        ) from error
 
 
 def write_receipt(paths: BuildPaths, receipt: Mapping[str, Any], packages: list[str]) -> None:

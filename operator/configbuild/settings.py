@@ -83,6 +83,9 @@ class Settings(BaseSettings):
         ge=30,
         description="How often sources that can move are looked at, if a spec is silent.",
     )
+    build_ttl_days: float | None = Field(
+        None, gt=0, description="Environments older than this are built anew; unset: never."
+    )
     build_history_limit: int = Field(5, ge=0, le=50, description="Earlier builds that are kept.")
     build_retention_days: float = Field(7, gt=0, description="How long earlier builds are kept.")
     max_concurrency: int = Field(
@@ -90,6 +93,10 @@ class Settings(BaseSettings):
     )
     queue_limit: int = Field(
         1000, ge=1, description="Builds that may wait; beyond it HTTP answers 503."
+    )
+    safe_mode: bool = Field(
+        False,
+        description="Run no build: each fails with SafeMode, and is built once this is off again.",
     )
     grace_seconds: float = Field(
         5, ge=0, description="Between SIGTERM and SIGKILL when a build is ended."
@@ -137,6 +144,7 @@ class Settings(BaseSettings):
             index_url=self.index_url,
             timeout_s=self.build_timeout_seconds,
             max_timeout_s=self.max_build_timeout_seconds,
+            ttl_s=self.build_ttl_days * 86400 if self.build_ttl_days else None,
             interval_s=self.build_interval_seconds,
             history_limit=self.build_history_limit,
             retention_s=self.build_retention_days * 86400,

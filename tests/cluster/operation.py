@@ -113,12 +113,25 @@ class Operator:
         """End it as a crash would (SIGKILL)."""
         self._end(signal.SIGKILL)
 
-    def apply(self, name: str, spec: Mapping[str, Any]) -> None:
+    def configure(self, **settings: str) -> None:
+        """Set environment variables for the next start."""
+        self._settings.update(settings)
+
+    def apply(
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        *,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
         """Apply a ConfigBuild as its author would."""
+        metadata: dict[str, Any] = {"name": name, "namespace": self.namespace}
+        if annotations:
+            metadata["annotations"] = annotations
         body = {
             "apiVersion": "ade.dev/v1alpha1",
             "kind": "ConfigBuild",
-            "metadata": {"name": name, "namespace": self.namespace},
+            "metadata": metadata,
             "spec": spec,
         }
         self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(body))

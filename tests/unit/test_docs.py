@@ -26,6 +26,7 @@ PAGE_IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
 
 # Words of two humps in the code that are no reasons: kinds of objects and names of Python.
 NO_REASONS = {
+    "InvalidAnnotation",  # the type of a condition
     "BearerToken",
     "BuildStatus",
     "ConfigBuild",

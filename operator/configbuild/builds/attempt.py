@@ -35,6 +35,7 @@ class Attempt:
         journal: JournalWriter,
         *,
         changed_inputs: tuple[str, ...] = (),
+        attempt: int = 1,
         changed: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
         self.request = request
@@ -54,7 +55,10 @@ class Attempt:
             )
         )
         self.record = replace(
-            record_of(created), fingerprint=request.fingerprint.value, changed=changed_inputs
+            record_of(created),
+            fingerprint=request.fingerprint.value,
+            changed=changed_inputs,
+            attempt=attempt,
         )
 
     async def run(self) -> Outcome:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from configbuild.builds.records import BuildRecord
+from configbuild.engine import SAFE_MODE
 from configbuild.fingerprint import Fingerprint
 from configbuild.model import BuildStatus, Trigger
 
@@ -14,6 +16,11 @@ OPERATOR_SHUTDOWN = "OperatorShutdown"
 INTERRUPTED = "Interrupted"
 SUPERSEDED = "Superseded"
 SOURCE_CHANGED = "SourceChanged"
+
+# Reasons of failures that may pass without anybody changing the spec.
+TRANSIENT = frozenset({"IndexUnreachable", "LauncherFailed", "JournalFailed", "DiskFull"})
+
+_BACKOFF_S = (30, 60, 120, 240, 480)
 
 
 class Verdict(Enum):
@@ -33,18 +40,25 @@ class Verdict(Enum):
 class Facts:
     """What a decision rests on.
 
-    ``active_fingerprint`` is ``None`` without an active build, ``active_usable`` says whether it
-    stands on disk; ``known_inputs`` are those of the active or else the newest build.
+    ``active_fingerprint`` is ``None`` without an active build; ``active_usable`` says whether it
+    stands on disk, ``active_expired`` whether it has outlived its ttl; ``pinned`` that a person
+    chose it. ``known_inputs`` are those of the active or else the newest build. ``retry_due``: the
+    newest build failed for a passing reason, and has waited long enough. ``safe_mode``: the
+    operator starts no process.
     """
 
     declared: Fingerprint
     generation_changed: bool
     active_fingerprint: str | None
     active_usable: bool
+    active_expired: bool = False
+    pinned: bool = False
     known_inputs: dict[str, str]
     running: BuildRecord | None
     newest: BuildRecord | None
     previous: BuildRecord | None = None
+    retry_due: bool = False
+    safe_mode: bool = False
     force: bool = False
     requested: bool = False
 
@@ -62,10 +76,13 @@ def decide(facts: Facts) -> Decision:
     """Apply the four rules of ensure in their order."""
     declared = facts.declared.value
     running = facts.running
+    expired = facts.active_expired
     if not facts.force:
+        if facts.pinned and facts.active_usable:
+            return Decision(verdict=Verdict.REUSE)
         if running is not None and running.fingerprint == declared:
             return Decision(verdict=Verdict.JOIN)
-        if facts.active_fingerprint == declared and facts.active_usable:
+        if facts.active_fingerprint == declared and facts.active_usable and not expired:
             return Decision(verdict=Verdict.REUSE)
         if running is None and not facts.requested and _is_settled(facts):
             return Decision(verdict=Verdict.NOTHING)
@@ -86,6 +103,18 @@ def is_due_again(newest: BuildRecord, previous: BuildRecord | None) -> bool:
     return newest.reason in (OPERATOR_SHUTDOWN, SUPERSEDED, SOURCE_CHANGED)
 
 
+def retry_at(newest: BuildRecord | None) -> datetime | None:
+    """Tell when a build that failed for a passing reason is tried again; ``None``: not by itself.
+
+    After 30 s, 1, 2, 4 and 8 minutes; five times at most, so that what does not pass is said.
+    """
+    if newest is None or newest.finished_at is None or newest.reason not in TRANSIENT:
+        return None
+    if newest.attempt > len(_BACKOFF_S):
+        return None
+    return newest.finished_at + timedelta(seconds=_BACKOFF_S[newest.attempt - 1])
+
+
 def _is_settled(facts: Facts) -> bool:
     """Whether the newest build of this fingerprint ended badly for a reason that stays."""
     newest = facts.newest
@@ -93,7 +122,9 @@ def _is_settled(facts: Facts) -> bool:
         return False
     if newest.status not in (BuildStatus.FAILED, BuildStatus.CANCELED):
         return False
-    return not is_due_again(newest, facts.previous)
+    if newest.reason == SAFE_MODE:
+        return facts.safe_mode
+    return not is_due_again(newest, facts.previous) and not facts.retry_due
 
 
 def _trigger(facts: Facts, changed: tuple[str, ...]) -> Trigger:
@@ -103,18 +134,25 @@ def _trigger(facts: Facts, changed: tuple[str, ...]) -> Trigger:
     if newest is not None and newest.fingerprint == facts.declared.value:
         return _trigger_of_repeat(facts, newest)
     if facts.active_fingerprint == facts.declared.value:
-        return Trigger.MISSING
+        return _trigger_of_renewal(facts)
     if newest is None:
         return Trigger.INITIAL
     only_sources = bool(changed) and set(changed) <= {"config", "engine"}
-    if only_sources and not facts.generation_changed:
-        return Trigger.SOURCE_CHANGED
-    return Trigger.SPEC_CHANGED
+    moved = only_sources and not facts.generation_changed
+    return Trigger.SOURCE_CHANGED if moved else Trigger.SPEC_CHANGED
 
 
 def _trigger_of_repeat(facts: Facts, newest: BuildRecord) -> Trigger:
     if newest.reason in (INTERRUPTED, OPERATOR_SHUTDOWN):
         return Trigger.INTERRUPTED
+    if facts.requested:
+        return Trigger.REQUESTED
+    if facts.retry_due or newest.reason == SAFE_MODE:
+        return Trigger.RETRY
     if facts.active_fingerprint == facts.declared.value:
-        return Trigger.MISSING
-    return Trigger.REQUESTED if facts.requested else Trigger.SPEC_CHANGED
+        return _trigger_of_renewal(facts)
+    return Trigger.SPEC_CHANGED
+
+
+def _trigger_of_renewal(facts: Facts) -> Trigger:
+    return Trigger.EXPIRED if facts.active_usable else Trigger.MISSING

@@ -31,7 +31,11 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRecord:
-    """A build as it stands. Times are aware; ``fingerprint`` is empty where nobody knows it."""
+    """A build as it stands.
+
+    Times are aware; ``fingerprint`` is empty where nobody knows it. ``attempt`` counts the tries at
+    what failed for passing reasons: 1, 2, 3 …
+    """
 
     id: BuildId
     key: ConfigKey
@@ -40,6 +44,7 @@ class BuildRecord:
     queued_at: datetime
     changed: tuple[str, ...] = ()
     fingerprint: str = ""
+    attempt: int = 1
     started_at: datetime | None = None
     finished_at: datetime | None = None
     exit_code: int | None = None

@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
+from configbuild.builds.acts import follow_tokens, take_down
 from configbuild.builds.attempt import Attempt
-from configbuild.builds.decision import SUPERSEDED, Decision, Facts, Verdict, decide
+from configbuild.builds.decision import (
+    SUPERSEDED,
+    Decision,
+    Facts,
+    Verdict,
+    decide,
+    retry_at,
+)
 from configbuild.builds.healing import heal
 from configbuild.builds.records import BuildRecord, record_of
 from configbuild.builds.runner import BuildRunner
 from configbuild.builds.state import ActiveBuild, ConfigState, Declared, Problem
+from configbuild.builds.tokens import Handled, TokenKind
 from configbuild.builds.workshop import Reader, Wanted, Workshop
 from configbuild.errors import (
     BuildRunningError,
@@ -160,6 +170,10 @@ class Builds:
             # Last: an object that was created anew under the name waits for this to be over.
             del self._states[key]
 
+    def due(self, now: datetime) -> list[ConfigKey]:
+        """List the configs whose time has come: the active build expired, or a retry is due."""
+        return [key for key, state in self._states.items() if state.is_due(now)]
+
     def state(self, key: ConfigKey) -> ConfigState | None:
         """Look up what is known of a config."""
         return self._states.get(key)
@@ -206,6 +220,9 @@ class Builds:
         state.active, state.history = last.active, list(last.history)
         state.newest, state.newest_inputs = last.newest, last.newest_inputs
         state.generation = state.newest_generation = last.generation
+        state.handled = dict(last.handled)
+        if last.generation == -1:
+            take_down(state, declared)
         newest = state.newest
         if newest is not None and not newest.status.ended:
             healed = await asyncio.to_thread(
@@ -215,7 +232,7 @@ class Builds:
             logger.info("build %s was left %s; now %s", newest.id, newest.status, healed.status)
             if healed.status is BuildStatus.ACTIVE:
                 paths = self._workshop.layout.build(state.key, healed.id)
-                state.active = ActiveBuild.from_receipt(paths, healed.id) or state.active
+                state.active = ActiveBuild.from_receipt(paths, healed.id, state.uid) or state.active
         for record in state.all_records():
             self._keys[record.id] = state.key
 
@@ -225,6 +242,14 @@ class Builds:
         forgotten = self._states.get(state.key) is not state
         if declared is None or declared.uid != state.uid or forgotten:
             return None
+        due = await follow_tokens(
+            state, declared, runner=self._runner, layout=self._workshop.layout
+        )
+        ask = replace(
+            ask,
+            force=ask.force or TokenKind.FORCE in due,
+            requested=ask.requested or TokenKind.REQUEST in due,
+        )
         try:
             wanted = await self._reader.read(declared)
         except (SpecError, SourceError) as error:
@@ -232,6 +257,19 @@ class Builds:
             raise
         decision = await self._decide(state, wanted, ask)
         self._note_wanted(state, wanted)
+        ensured = await self._carry_out(state, wanted, decision, ask)
+        if ensured is not None and due:
+            for kind, token in due.items():
+                build_id = ensured.record.id if ensured.record is not None else None
+                state.handled[kind] = Handled(
+                    token=token, generation=declared.generation, build_id=build_id
+                )
+            self._listener.changed(state.key)
+        return ensured
+
+    async def _carry_out(
+        self, state: ConfigState, wanted: Wanted, decision: Decision, ask: Ask
+    ) -> Ensured | None:
         match decision.verdict:
             case Verdict.REUSE:
                 if state.running is not None:
@@ -252,7 +290,7 @@ class Builds:
                 try:
                     return await self._build(state, wanted, decision, ask)
                 except QueueFullError as error:
-                    self._note_problem(state, declared, error)
+                    self._note_problem(state, wanted.declared, error)
                     raise
 
     async def _decide(self, state: ConfigState, wanted: Wanted, ask: Ask) -> Decision:
@@ -261,16 +299,23 @@ class Builds:
             active.usable, self._workshop.layout, state.key
         )
         running = state.running
+        now = datetime.now(UTC)
+        state.ttl_s = wanted.spec.ttl_s
+        retry = retry_at(state.newest)
         return decide(
             Facts(
                 declared=wanted.fingerprint,
                 generation_changed=wanted.declared.generation != state.newest_generation,
                 active_fingerprint=active.fingerprint if active else None,
                 active_usable=usable,
+                active_expired=state.is_expired(now),
+                pinned=state.pinned,
                 known_inputs=dict(active.inputs if active else state.newest_inputs),
                 running=running.record if running else None,
                 newest=state.newest,
                 previous=state.previous,
+                safe_mode=self._workshop.safe_mode,
+                retry_due=retry is not None and retry <= now,
                 force=ask.force,
                 requested=ask.requested,
             )
@@ -302,6 +347,7 @@ class Builds:
         state.history_limit = wanted.spec.history_limit
         state.interval_s = wanted.spec.interval_s
         state.moving = wanted.moving
+        state.ttl_s = wanted.spec.ttl_s
 
     def _join(self, state: ConfigState, ask: Ask) -> Ensured:
         assert state.running is not None
@@ -340,7 +386,14 @@ class Builds:
         build_id = BuildId.new()
         request = self._workshop.request(wanted, build_id, trigger)
         journal = await asyncio.to_thread(self._journals.create, build_id)
-        attempt = Attempt(request, journal, changed_inputs=changed, changed=self._attempt_changed)
+        tried = state.newest.attempt if state.newest and trigger is Trigger.RETRY else 0
+        attempt = Attempt(
+            request,
+            journal,
+            changed_inputs=changed,
+            attempt=tried + 1,
+            changed=self._attempt_changed,
+        )
         self._keys[build_id] = state.key
         for forgotten in state.begin(attempt):
             await self._forget_build(state, forgotten.id)

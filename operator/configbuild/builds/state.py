@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from configbuild.builds.attempt import Attempt
+from configbuild.builds.decision import retry_at
 from configbuild.builds.records import BuildRecord
+from configbuild.builds.tokens import Handled, TokenKind
 from configbuild.engine import BuildRequest
 from configbuild.fingerprint import Fingerprint
 from configbuild.layout import BuildPaths, Layout
@@ -45,10 +48,13 @@ class ActiveBuild:
         )
 
     @classmethod
-    def from_receipt(cls, paths: BuildPaths, build_id: BuildId) -> ActiveBuild | None:
-        """Make the pointer from a venv's receipt; ``None`` if it has none and is not verified."""
+    def from_receipt(cls, paths: BuildPaths, build_id: BuildId, uid: str) -> ActiveBuild | None:
+        """Make the pointer from a venv's receipt.
+
+        ``None`` if it has none and is not verified, or is another object's than that of ``uid``.
+        """
         receipt = read_receipt(paths.receipt)
-        if receipt is None or receipt["build_id"] != build_id:
+        if receipt is None or (receipt["build_id"], receipt["uid"]) != (build_id, uid):
             return None
         engine = receipt["engine"]
         return cls(
@@ -75,6 +81,15 @@ class ActiveBuild:
             summary="Build succeeded",
         )
 
+    def expires_at(self, ttl_s: float) -> datetime:
+        """When it is to be built anew: after the ttl and up to a tenth more.
+
+        The tenth depends on the build alone, so that environments that were built together are not
+        all built again together, and that a restart changes nothing.
+        """
+        share = zlib.crc32(self.build_id.encode()) / 2**32
+        return self.built_at + timedelta(seconds=ttl_s * (1 + share / 10))
+
     def usable(self, layout: Layout, key: ConfigKey) -> bool:
         """Whether it stands on disk: its receipt, and an interpreter that can be executed."""
         paths = layout.build(key, self.build_id)
@@ -95,6 +110,7 @@ class LastKnown:
     newest: BuildRecord | None = None
     newest_inputs: Mapping[str, str] = field(default_factory=dict)
     history: tuple[BuildRecord, ...] = ()
+    handled: Mapping[TokenKind, Handled] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +125,7 @@ class Declared:
     uid: str
     generation: int
     spec: Mapping[str, Any]
+    annotations: Mapping[str, str] = field(default_factory=dict)
     last_known: LastKnown = field(default_factory=LastKnown)
 
     @property
@@ -130,7 +147,8 @@ class Problem:
 class ConfigState:
     """All that is known of one config. Changed only under :attr:`lock`, or by its own attempt.
 
-    ``moving``: its source can change without its spec.
+    ``moving``: its source can change without its spec. ``faults``: annotations that could not be
+    followed. ``pinned``: the active build was chosen by a person and stands until further notice.
     """
 
     key: ConfigKey
@@ -148,6 +166,10 @@ class ConfigState:
     history_limit: int = 5
     interval_s: float | None = None
     moving: bool = False
+    ttl_s: float | None = None
+    handled: dict[TokenKind, Handled] = field(default_factory=dict)
+    faults: dict[TokenKind, str] = field(default_factory=dict)
+    pinned: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -155,6 +177,28 @@ class ConfigState:
         """The attempt that waits or runs, if one does."""
         attempt = self.attempt
         return attempt if attempt is not None and not attempt.ended.is_set() else None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the active build is to be built anew; ``None``: never."""
+        if self.active is None or self.ttl_s is None:
+            return None
+        return self.active.expires_at(self.ttl_s)
+
+    def is_expired(self, now: datetime) -> bool:
+        """Tell whether the active build has outlived its ttl."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether time alone asks for another look."""
+        if self.running is not None or self.suspended:
+            return False
+        retry = retry_at(self.newest)
+        if retry is not None:
+            return retry <= now
+        # A rebuild that failed for good is not tried again and again because the old one is old.
+        settled = self.newest is not None and self.newest.status is not BuildStatus.ACTIVE
+        return self.is_expired(now) and not settled
 
     @property
     def previous(self) -> BuildRecord | None:

@@ -30,6 +30,7 @@ class Workshop:
     wheelhouse: Path | None
     environment: Mapping[str, str]
     grace_s: float = 5.0
+    safe_mode: bool = False
 
     def tools(self, interpreter: Interpreter) -> Toolchain:
         """Choose the programs for a build with ``interpreter``."""
@@ -55,6 +56,7 @@ class Workshop:
             tools=self.tools(wanted.interpreter),
             environment=self.environment,
             grace_s=self.grace_s,
+            safe_mode=self.safe_mode,
         )
 
 
@@ -114,6 +116,7 @@ def make_workshop(settings: Settings) -> Workshop:
         wheelhouse=settings.wheelhouse,
         environment=os.environ,
         grace_s=settings.grace_seconds,
+        safe_mode=settings.safe_mode,
     )
 
 

@@ -78,7 +78,7 @@ class Workdir:
         found = []
         for build_id in self._venv_ids():
             paths = self.layout.build(self.key, build_id)
-            if (build := ActiveBuild.from_receipt(paths, build_id)) is not None:
+            if (build := ActiveBuild.from_receipt(paths, build_id, uid="")) is not None:
                 found.append(build)
         return found
 

@@ -38,6 +38,8 @@ def announcements(
         events.append(_event(body, *told))
     if told := _problem_news(old, new):
         events.append(_event(body, *told))
+    if told := _fault_news(old, new):
+        events.append(_event(body, *told))
     return events
 
 
@@ -66,9 +68,20 @@ def _problem_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, 
     return "Warning", ready["reason"], ready["message"]
 
 
+def _fault_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    fault = _condition(new, "InvalidAnnotation")
+    if not fault or fault["message"] == _condition(old, "InvalidAnnotation").get("message"):
+        return None
+    return "Warning", fault["reason"], fault["message"]
+
+
 def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _condition(status, "Ready")
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     rows = status.get("conditions") or []
-    return next((row for row in rows if row["type"] == "Ready"), {})
+    return next((row for row in rows if row["type"] == kind), {})
 
 
 def _event(body: Mapping[str, Any], kind: str, reason: str, message: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from configbuild.builds.state import Declared
+from configbuild.builds.tokens import PREFIX
 from configbuild.kube.recall import recall
 from configbuild.model import ConfigKey
 
@@ -28,6 +29,7 @@ def declared_of(body: Body) -> Declared:
         uid=metadata["uid"],
         generation=metadata["generation"],
         spec=body["spec"],
+        annotations=_own_annotations(body),
         last_known=recall(key, body.get("status") or {}),
     )
 
@@ -81,6 +83,11 @@ def _is_newer(body: Body, known: Body) -> bool:
     return int(new) > int(old)
 
 
-def _declaration(body: Body) -> tuple[str, int]:
+def _declaration(body: Body) -> tuple[str, int, Mapping[str, str]]:
     metadata = body["metadata"]
-    return metadata["uid"], metadata["generation"]
+    return metadata["uid"], metadata["generation"], _own_annotations(body)
+
+
+def _own_annotations(body: Body) -> Mapping[str, str]:
+    annotations = body["metadata"].get("annotations") or {}
+    return {name: value for name, value in annotations.items() if name.startswith(PREFIX)}

@@ -8,6 +8,7 @@ from typing import Any
 
 from configbuild.builds.records import BuildRecord, StepProgress
 from configbuild.builds.state import ActiveBuild, LastKnown
+from configbuild.builds.tokens import Handled, TokenKind
 from configbuild.model import BuildId, BuildStatus, ConfigKey, Step, StepStatus, Trigger
 
 
@@ -21,6 +22,7 @@ def recall(key: ConfigKey, status: Mapping[str, Any]) -> LastKnown:
             newest=_recall_build(key, status),
             newest_inputs=dict(fingerprint.get("inputs") or {}),
             history=tuple(_recall_history(key, row) for row in status.get("history") or ()),
+            handled=_recall_handled(status.get("handled") or {}),
         )
     except (KeyError, TypeError, ValueError):
         return LastKnown()
@@ -56,6 +58,7 @@ def _recall_build(key: ConfigKey, status: Mapping[str, Any]) -> BuildRecord | No
         queued_at=datetime.fromisoformat(build["queuedAt"]),
         changed=tuple(build.get("changed") or ()),
         fingerprint=build["fingerprint"],
+        attempt=build.get("attempt") or 1,
         started_at=_recall_time(build.get("startedAt")),
         finished_at=_recall_time(build.get("finishedAt")),
         exit_code=build.get("exitCode"),
@@ -89,6 +92,17 @@ def _recall_history(key: ConfigKey, row: Mapping[str, Any]) -> BuildRecord:
         finished_at=_recall_time(row.get("finishedAt")),
         reason=row.get("reason"),
     )
+
+
+def _recall_handled(handled: Mapping[str, Any]) -> dict[TokenKind, Handled]:
+    return {
+        TokenKind(kind): Handled(
+            token=row["token"],
+            generation=row["generation"],
+            build_id=BuildId.parse(row["buildId"]) if row.get("buildId") else None,
+        )
+        for kind, row in handled.items()
+    }
 
 
 def _recall_time(text: str | None) -> datetime | None:

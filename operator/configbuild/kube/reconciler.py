@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from configbuild.builds.service import Builds
 from configbuild.builds.state import Declared
@@ -19,6 +20,7 @@ from configbuild.errors import (
     QueueFullError,
     SourceError,
     SpecError,
+    SuspendedError,
 )
 from configbuild.kube.client import Cluster
 from configbuild.kube.objects import Body, ObjectCache, declared_of, key_of
@@ -30,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 # A complete list catches what a watch missed; every five minutes it costs next to nothing.
 _RELIST_S = 300.0
+
+# Expiry and retries are matters of minutes and days; looking at 5,000 states takes milliseconds.
+_CLOCK_S = 5.0
 
 # Ensure mostly waits (for ConfigMaps, for a superseded build's end), so several keys at once.
 _WORKERS = 16
@@ -122,6 +127,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.status_writer.run(), name="status writers")
             group.create_task(self._relist(), name="relist")
+            group.create_task(self._watch_the_clock(), name="clock")
             for _ in range(_WORKERS):
                 group.create_task(self._queue.work(self._reconcile), name="reconciler")
 
@@ -133,13 +139,20 @@ class Reconciler:
             except ClusterError as error:
                 logger.warning("%s; the watch goes on", error)
 
+    async def _watch_the_clock(self) -> None:
+        """Look at configs whose time has come, by the wall clock however it was set meanwhile."""
+        while True:
+            await asyncio.sleep(_CLOCK_S)
+            for key in self.builds.due(datetime.now(UTC)):
+                self._queue.add(key)
+
     async def _reconcile(self, key: ConfigKey) -> None:
         try:
             await self.builds.ensure(key)
         except NotFoundError:
             logger.info("%s is gone", key)
-        except SpecError as error:
-            logger.info("%s cannot be built: %s", key, error)
+        except (SpecError, SuspendedError) as error:
+            logger.info("%s is not built: %s", key, error)
         except (SourceError, QueueFullError, ClusterError) as error:
             self._retry(key, error.message)
             return

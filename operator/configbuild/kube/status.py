@@ -11,6 +11,7 @@ failed, canceled, invalid      False  -            True     whether an active bu
 =============================  =====  ===========  =======  =========================
 
 A dash means that the condition is absent, as kstatus wants it of conditions that are bad news.
+``InvalidAnnotation`` is one more of that kind: an annotation asks for what cannot be done.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from configbuild.builds.decision import is_due_again
+from configbuild.builds.decision import is_due_again, retry_at
 from configbuild.builds.records import BuildRecord, StepProgress
-from configbuild.builds.state import ActiveBuild, ConfigState
+from configbuild.builds.state import ConfigState
 from configbuild.events import rfc3339
 from configbuild.model import BuildStatus
 
@@ -64,11 +65,12 @@ def render_status(
         "phase": standing.phase,
         "step": _running_step(newest),
         "conditions": _conditions(state, standing, previous.get("conditions") or []),
-        "active": _active(state.active),
+        "active": _active(state),
         "build": _build(newest, queue_position) if newest else None,
         "steps": [_step(step) for step in newest.steps] if newest and newest.steps else None,
         "fingerprint": _fingerprint(state),
         "log": _log(state, previous),
+        "handled": _handled(state) or None,
         "history": [_history(record) for record in state.history] or None,
     }
     written: dict[str, Any] = _without_none(status)
@@ -89,7 +91,7 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
 
 
 def _standing(state: ConfigState) -> _Standing:
-    problem, newest = state.problem, state.newest
+    problem = state.problem
     if state.running is not None:
         return _standing_while_running(state.running.record)
     if problem is not None:
@@ -99,8 +101,20 @@ def _standing(state: ConfigState) -> _Standing:
             message=problem.message,
             reconciling=not problem.stalled,
         )
-    declared = state.fingerprint
-    if declared and state.active and state.active.fingerprint == declared.value:
+    return _standing_at_rest(state)
+
+
+def _standing_at_rest(state: ConfigState) -> _Standing:
+    newest, declared = state.newest, state.fingerprint
+    if state.pinned and state.active:
+        return _Standing(
+            phase="Active",
+            ready=True,
+            reason="Pinned",
+            message=f"{state.active.build_id} was chosen by ade.dev/activate and stands until that"
+            " annotation is removed or the spec changes",
+        )
+    if declared and state.active and _is_current(state, declared.value):
         return _Standing(
             phase="Active",
             ready=True,
@@ -120,11 +134,19 @@ def _standing(state: ConfigState) -> _Standing:
             reason=newest.reason or "BuildFailed",
             message=newest.message or newest.summary or "",
             reconciling=newest.status is not BuildStatus.ACTIVE
-            and is_due_again(newest, state.previous),
+            and (is_due_again(newest, state.previous) or retry_at(newest) is not None),
         )
     return _Standing(
         phase="Queued", reason="Reconciling", message="looking at the spec", reconciling=True
     )
+
+
+def _is_current(state: ConfigState, fingerprint: str) -> bool:
+    """Tell whether the active build is what is declared, and nothing says that it is too old."""
+    newest = state.newest
+    failed_since = newest is not None and newest.status is not BuildStatus.ACTIVE
+    too_old = state.is_expired(datetime.now(UTC)) and failed_since
+    return state.active is not None and state.active.fingerprint == fingerprint and not too_old
 
 
 def _speaks_of(record: BuildRecord, state: ConfigState) -> bool:
@@ -155,6 +177,8 @@ def _conditions(
         wanted.append(("Available", True, "ActiveBuild", f"{active.build_id} can be used"))
     else:
         wanted.append(("Available", False, "NoActiveBuild", "no build was verified yet"))
+    if state.faults:
+        wanted.append(("InvalidAnnotation", True, "InvalidToken", "; ".join(state.faults.values())))
     times = {(row["type"], row["status"]): row["lastTransitionTime"] for row in previous}
     now = _time(datetime.now(UTC))
     return [
@@ -176,7 +200,8 @@ def _running_step(record: BuildRecord | None) -> str | None:
     return record.steps[-1].name
 
 
-def _active(active: ActiveBuild | None) -> dict[str, Any] | None:
+def _active(state: ConfigState) -> dict[str, Any] | None:
+    active = state.active
     if active is None:
         return None
     return {
@@ -186,6 +211,8 @@ def _active(active: ActiveBuild | None) -> dict[str, Any] | None:
         "python": active.python,
         "engine": active.engine,
         "builtAt": _time(active.built_at),
+        "expiresAt": _time(state.expires_at),
+        "pinned": True if state.pinned else None,
     }
 
 
@@ -204,6 +231,8 @@ def _build(record: BuildRecord, queue_position: int | None) -> dict[str, Any]:
         "trigger": record.trigger,
         "changed": list(record.changed) or None,
         "fingerprint": record.fingerprint,
+        "attempt": record.attempt if record.attempt > 1 else None,
+        "retryAt": _time(retry_at(record)),
         "queuePosition": queue_position,
         "queuedAt": _time(record.queued_at),
         "startedAt": _time(record.started_at),
@@ -241,6 +270,17 @@ def _log(state: ConfigState, previous: Mapping[str, Any]) -> dict[str, Any] | No
         "lines": attempt.journal.last_id,
         "bytes": attempt.journal.size,
         "url": f"/api/v1/builds/{attempt.record.id}/events",
+    }
+
+
+def _handled(state: ConfigState) -> dict[str, Any]:
+    return {
+        kind.value: {
+            "token": handled.token,
+            "generation": handled.generation,
+            "buildId": handled.build_id,
+        }
+        for kind, handled in state.handled.items()
     }
 
 

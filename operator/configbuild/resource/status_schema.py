@@ -39,6 +39,11 @@ class ActiveStatus(ApiModel):
     python: Short | None = Field(None, description="Whole Python version inside.")
     engine: Short | None = Field(None, description="Name and version of the engine inside.")
     built_at: Timestamp = Field(description="When it was verified.")
+    pinned: bool | None = Field(
+        None,
+        description="Chosen by ade.dev/activate: it stands until that annotation goes or the spec"
+        " changes.",
+    )
     expires_at: Timestamp | None = Field(None, description="When it is to be built anew.")
 
 
@@ -51,6 +56,30 @@ class FailureStatus(ApiModel):
     step: Short | None = Field(None, description="The step that failed.")
 
 
+class HandledToken(ApiModel):
+    """A token that was handled, once."""
+
+    token: Short = Field(description="The annotation's value.")
+    generation: int = Field(
+        description="The generation of the spec at which it was handled.",
+        json_schema_extra={"format": "int64"},
+    )
+    build_id: Short | None = Field(None, description="The build that it led to.")
+
+
+class HandledStatus(ApiModel):
+    """The tokens of the ade.dev/ annotations that were handled."""
+
+    force: HandledToken | None = Field(None, description="ade.dev/force: build anew.")
+    request: HandledToken | None = Field(
+        None, description="ade.dev/request: look again, and try again what failed."
+    )
+    cancel: HandledToken | None = Field(None, description="ade.dev/cancel: end the build.")
+    activate: HandledToken | None = Field(
+        None, description="ade.dev/activate: use an earlier build."
+    )
+
+
 class BuildRecordStatus(ApiModel):
     """The newest build."""
 
@@ -61,6 +90,10 @@ class BuildRecordStatus(ApiModel):
         None, description="Which inputs of the fingerprint differ from the active build's."
     )
     fingerprint: Short = Field(description="Hash of what it is built from.")
+    attempt: int | None = Field(
+        None, description="The how many-eth try at what failed for a passing reason."
+    )
+    retry_at: Timestamp | None = Field(None, description="When it is tried again by itself.")
     queue_position: int | None = Field(
         None, description="1 is next; told to the first ten that wait."
     )
@@ -140,6 +173,9 @@ class ConfigBuildStatus(ApiModel):
     )
     fingerprint: FingerprintStatus | None = Field(None, description="Hash of what is declared now.")
     log: LogStatus | None = Field(None, description="The newest build's log.")
+    handled: HandledStatus | None = Field(
+        None, description="Tokens of annotations that were handled."
+    )
     history: Annotated[list[HistoryStatus], Field(max_length=50)] | None = Field(
         None, description="Earlier builds, newest first."
     )

@@ -1,0 +1,172 @@
+"""What annotations, time and passing failures make of a config, in a real cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.controlplane import wait_until
+from tests.cluster.operation import Operator, condition_of
+from tests.packages import write_package
+from tests.waits import Gate
+
+SPEC = {"engine": {"path": "engine"}, "config": {"path": "config"}}
+
+
+def test_force_token_builds_anew_exactly_once(operator: Operator) -> None:
+    operator.apply("invoices", SPEC)
+    first = operator.wait_for("invoices", "Ready")["status"]["active"]["buildId"]
+    _annotate(operator, force="1")
+    second = _status_when(operator, lambda s: s["active"]["buildId"] != first)
+    assert second["build"]["trigger"] == "Forced"
+    _status_when(operator, lambda s: s.get("handled", {}).get("force", {}).get("token") == "1")
+    # The same token, seen again by another process: handled is handled.
+    assert operator.stop() == 0
+    operator.start()
+    operator.apply("invoices", {**SPEC, "interval": "1h"})
+    third = operator.wait_for("invoices", "Ready")["status"]
+    assert third["active"]["buildId"] == second["active"]["buildId"]
+    assert third["handled"]["force"]["buildId"] == second["active"]["buildId"]
+
+
+def test_tokens_of_an_object_seen_for_the_first_time_are_taken_down_only(
+    operator: Operator,
+) -> None:
+    operator.apply("invoices", SPEC, annotations={"ade.dev/force": "old", "ade.dev/cancel": "old"})
+    status = operator.wait_for("invoices", "Ready")["status"]
+    assert status["build"]["trigger"] == "Initial"
+    assert status["handled"]["force"]["token"] == "old"
+    assert "history" not in status
+
+
+def test_cancel_token_ends_the_running_build_and_request_tries_again(
+    operator: Operator, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path / "gate")
+    write_package(operator.sources / "config", "ade-config", while_building=gate.wait_code)
+    operator.apply("invoices", SPEC)
+    gate.wait_until_reached()
+    operator.wait_for("invoices", "Reconciling")
+    _annotate(operator, cancel="stop-it")
+    canceled = operator.wait_for("invoices", "Stalled")["status"]
+    assert (canceled["phase"], canceled["build"]["failure"]["reason"]) == ("Canceled", "Canceled")
+    assert canceled["handled"]["cancel"]["buildId"] == canceled["build"]["id"]
+    gate.open_for_good()
+    _annotate(operator, request="again")
+    status = operator.wait_for("invoices", "Ready", patient=True)["status"]
+    assert status["build"]["trigger"] == "Requested"
+
+
+def test_earlier_build_can_be_activated_and_stands_until_the_annotation_goes(
+    operator: Operator,
+) -> None:
+    operator.apply("invoices", SPEC)
+    first = operator.wait_for("invoices", "Ready")["status"]["active"]["buildId"]
+    write_package(operator.sources / "other", "ade-config", module_source="OTHER = 1\n")
+    operator.apply("invoices", {**SPEC, "config": {"path": "other"}})
+    second = operator.wait_for("invoices", "Ready")["status"]["active"]["buildId"]
+    _annotate(operator, activate=first)
+    pinned = _status_when(operator, lambda s: s["active"]["buildId"] == first)
+    assert pinned["active"]["pinned"] is True
+    assert condition_of({"status": pinned}, "Ready")["reason"] == "Pinned"
+    # A restart forgets nothing of it.
+    assert operator.stop() == 0
+    operator.start()
+    assert operator.get("invoices")["status"]["active"]["buildId"] == first
+    _annotate(operator, activate=None)
+    back = _status_when(operator, lambda s: s["active"]["buildId"] not in (first, second))
+    assert "pinned" not in back["active"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [
+        pytest.param({"activate": "build_01JB2Z5V7T3QK8M4N6P9R00000"}, "is no build of", id="id"),
+        pytest.param({"activate": "yesterday"}, "expected build_ and a ULID", id="no id"),
+        pytest.param({"force": "x" * 64}, "expected 1 to 63 letters", id="too long"),
+    ],
+)
+def test_annotation_that_cannot_be_followed_is_told_and_changes_nothing(
+    operator: Operator, annotation: dict[str, str], said: str
+) -> None:
+    operator.apply("invoices", SPEC)
+    before = operator.wait_for("invoices", "Ready")["status"]
+    _annotate(operator, **annotation)
+    body = operator.wait_for("invoices", "InvalidAnnotation")
+    assert said in condition_of(body, "InvalidAnnotation")["message"]
+    assert body["status"]["active"] == before["active"]
+    assert condition_of(body, "Ready")["status"] == "True"
+
+    def told() -> bool:
+        events = operator.cluster.kubectl(
+            "get", "events", "-n", operator.namespace, "-o", "jsonpath={.items[*].reason}"
+        )
+        return "InvalidToken" in events.stdout.split()
+
+    wait_until(told, what="the fault is announced", timeout_s=10)
+    _annotate(operator, **dict.fromkeys(annotation))
+    _status_when(operator, lambda s: not condition_of({"status": s}, "InvalidAnnotation"))
+
+
+def test_expired_environment_is_built_anew_though_nothing_changed(
+    operator: Operator,
+) -> None:
+    operator.apply("invoices", SPEC)
+    first = operator.wait_for("invoices", "Ready")["status"]["active"]
+    assert "expiresAt" not in first
+    assert operator.stop() == 0
+    operator.configure(ADE_BUILD_TTL_DAYS="0.0001")
+    operator.start()
+    status = _status_when(operator, lambda s: s["build"]["trigger"] == "Expired")
+    assert status["build"]["id"] != first["buildId"]
+
+
+def test_index_that_does_not_answer_is_tried_again_by_itself(operator: Operator) -> None:
+    spec = {
+        "engine": {"path": "engine"},
+        "config": {"requirement": "ade-config"},
+        "install": {"index": {"url": "https://127.0.0.1:9/simple"}},
+    }
+    operator.apply("invoices", spec)
+    status = _status_when(operator, lambda s: "retryAt" in s.get("build", {}))
+    assert status["build"]["failure"]["reason"] == "IndexUnreachable"
+    assert condition_of({"status": status}, "Reconciling")["status"] == "True"
+    assert not condition_of({"status": status}, "Stalled")
+
+
+def test_safe_mode_starts_no_process_and_builds_once_it_is_off(operator: Operator) -> None:
+    assert operator.stop() == 0
+    operator.configure(ADE_SAFE_MODE="true")
+    operator.start()
+    operator.apply("invoices", SPEC)
+    body = operator.wait_for("invoices", "Stalled")
+    assert condition_of(body, "Ready")["reason"] == "SafeMode"
+    assert "steps" not in body["status"]
+    assert operator.stop() == 0
+    operator.configure(ADE_SAFE_MODE="false")
+    operator.start()
+    status = operator.wait_for("invoices", "Ready", patient=True)["status"]
+    assert status["build"]["trigger"] == "Retry"
+
+
+def _annotate(operator: Operator, **tokens: str | None) -> None:
+    wanted = [
+        f"ade.dev/{kind}={token}" if token is not None else f"ade.dev/{kind}-"
+        for kind, token in tokens.items()
+    ]
+    operator.cluster.kubectl(
+        *("annotate", "--overwrite", "cb/invoices", "-n", operator.namespace, *wanted)
+    )
+
+
+def _status_when(operator: Operator, holds: Any) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        status: dict[str, Any] = operator.get("invoices").get("status", {})
+        return status if holds(status) else None
+
+    try:
+        return wait_until(look, what="the status says so", timeout_s=60)
+    except TimeoutError as error:
+        raise AssertionError(f"{error}: {operator.get('invoices')['status']}") from None
