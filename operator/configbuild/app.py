@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from configbuild.builds.retention import Rules
 from configbuild.builds.service import Builds
 from configbuild.builds.workshop import make_reader, make_workshop
 from configbuild.errors import ConfigBuildError
@@ -66,7 +67,9 @@ async def _operate(
     cluster: Cluster,
     stop: asyncio.Event,
 ) -> None:
-    reconciler = Reconciler(cluster=cluster, namespaces=namespaces)
+    reconciler = Reconciler(
+        cluster=cluster, namespaces=namespaces, relist_s=settings.relist_seconds
+    )
     journals = Journals(settings.layout.logs)
     builds = Builds(
         catalog=reconciler,
@@ -76,6 +79,10 @@ async def _operate(
         listener=reconciler,
         max_concurrency=settings.max_concurrency,
         queue_limit=settings.queue_limit,
+        retention=Rules(
+            keep_replaced_s=settings.replaced_keep_seconds,
+            orphan_grace_s=settings.orphan_grace_seconds,
+        ),
     )
     reconciler.builds = builds
     watcher = Watcher(

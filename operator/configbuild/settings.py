@@ -88,6 +88,18 @@ class Settings(BaseSettings):
     )
     build_history_limit: int = Field(5, ge=0, le=50, description="Earlier builds that are kept.")
     build_retention_days: float = Field(7, gt=0, description="How long earlier builds are kept.")
+    replaced_keep_seconds: float = Field(
+        86400,
+        ge=0,
+        description="How long an environment stays after another took its place: jobs that were"
+        " planned with it may start yet.",
+    )
+    orphan_grace_seconds: float = Field(
+        3600, ge=0, description="How long environments and journals that belong to no object stay."
+    )
+    relist_seconds: float = Field(
+        300, gt=0, description="How often all objects are listed, to notice what a watch missed."
+    )
     max_concurrency: int = Field(
         2, ge=1, description="Builds at once; installs want about a core each."
     )

@@ -47,6 +47,10 @@ def own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane
 @pytest.fixture
 def plane(own_plane: ControlPlane) -> ControlPlane:
     """Have it running, with the CRD served, whatever the test before did."""
+    os.kill(own_plane.pids["etcd"], signal.SIGCONT)
+    own_plane.resume_apiserver()
+    if not own_plane.ready():
+        own_plane.restart_apiserver()
     install_crd(own_plane)
     return own_plane
 
@@ -58,7 +62,7 @@ def prepare(tmp_path: Path) -> Iterator[Prepare]:
 
         def make(cluster: Cluster, **settings: str) -> Operator:
             namespace = cluster.create_namespace("trouble")
-            ends.callback(cluster.delete_namespace, namespace)
+            ends.callback(_delete_namespace, cluster, namespace)
             install_rights(cluster, namespace)
             if "OVERLAY" in os.environ:
                 settings["PYTHONPATH"] = os.environ["OVERLAY"]
@@ -296,6 +300,11 @@ def test_start_with_300_objects_writes_to_none_that_is_as_it_says(
     assert len(writes) <= 2
 
 
+def _delete_namespace(cluster: Cluster, namespace: str) -> None:
+    if cluster.ready():
+        cluster.delete_namespace(namespace)
+
+
 def _end(operator: Operator) -> None:
     if operator.process is not None:
         operator.kill()
@@ -321,7 +330,8 @@ def _delete_unseen(plane: ControlPlane, operator: Operator, name: str) -> None:
     """
     assert operator.process is not None
     operator.process.send_signal(signal.SIGSTOP)
-    _crash(plane)
+    if plane.ready():
+        _crash(plane)
     plane.restart_apiserver()
     plane.kubectl("delete", f"cb/{name}", "-n", operator.namespace)
     operator.process.send_signal(signal.SIGCONT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,61 @@ def test_safe_mode_starts_no_process_and_builds_once_it_is_off(operator: Operato
     operator.start()
     status = operator.wait_for("invoices", "Ready", patient=True)["status"]
     assert status["build"]["trigger"] == "Retry"
+
+
+def test_replaced_environment_goes_unless_a_pod_wears_its_build_id(operator: Operator) -> None:
+    assert operator.stop() == 0
+    operator.configure(
+        ADE_REPLACED_KEEP_SECONDS="0", ADE_BUILD_HISTORY_LIMIT="0", ADE_RELIST_SECONDS="1"
+    )
+    operator.start()
+    builds = []
+    for number in (1, 2, 3):
+        write_package(
+            operator.sources / f"v{number}", "ade-config", module_source=f"V = {number}\n"
+        )
+        operator.apply("invoices", {**SPEC, "config": {"path": f"v{number}"}})
+        active = operator.wait_for("invoices", "Ready")["status"]["active"]
+        builds.append(Path(active["venvPath"]))
+        if number == 1:
+            _run_pod(operator, label=active["buildId"])
+    worn, unworn, active_venv = builds
+    wait_until(lambda: not unworn.exists(), what="the venv that nobody uses goes", timeout_s=60)
+    assert worn.exists()
+    assert active_venv.exists()
+    operator.cluster.kubectl(
+        *("delete", "pod/job", "-n", operator.namespace, "--force", "--grace-period=0")
+    )
+    wait_until(lambda: not worn.exists(), what="the venv goes after its pod", timeout_s=60)
+    assert active_venv.exists()
+
+
+def test_object_deleted_while_the_operator_was_down_leaves_nothing(operator: Operator) -> None:
+    operator.apply("invoices", SPEC)
+    venv = Path(operator.wait_for("invoices", "Ready")["status"]["active"]["venvPath"])
+    assert operator.stop() == 0
+    operator.cluster.kubectl("delete", "cb/invoices", "-n", operator.namespace)
+    operator.configure(ADE_ORPHAN_GRACE_SECONDS="0", ADE_RELIST_SECONDS="1")
+    operator.start()
+    wait_until(
+        lambda: not venv.exists() and not list(operator.logs.iterdir()),
+        what="venv and journal are swept away",
+        timeout_s=60,
+    )
+
+
+def _run_pod(operator: Operator, *, label: str) -> None:
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "job",
+            "namespace": operator.namespace,
+            "labels": {"ade.dev/build-id": label},
+        },
+        "spec": {"containers": [{"name": "job", "image": "job"}]},
+    }
+    operator.cluster.kubectl("create", "-f", "-", stdin=json.dumps(body))
 
 
 def _annotate(operator: Operator, **tokens: str | None) -> None:

@@ -44,6 +44,10 @@ if not os.fork():
     if os.fork():
         os._exit(0)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Else uv would wait for it, as for any other who may still have something to print.
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
     while True:
         signal.pause()
 time.sleep(0.5)

@@ -5,5 +5,10 @@
 * ``decision``: the rules of ensure, pure.
 * ``queue``: who is next.
 * ``state``: what is known of one config.
+* ``registry``: all configs, and the builds of each by id.
+* ``recollection``, ``healing``: taking up what an earlier process left.
+* ``tokens``, ``acts``: one-off acts that annotations ask for.
+* ``retention``, ``janitor``: what of earlier builds is kept.
+* ``workshop``: from a declaration to the order for a build.
 * ``service``: :class:`~configbuild.builds.service.Builds`, the way in for everybody.
 """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from configbuild.builds.acts import follow_tokens, take_down
+from configbuild.builds.acts import follow_tokens
 from configbuild.builds.attempt import Attempt
 from configbuild.builds.decision import (
     SUPERSEDED,
@@ -18,8 +19,11 @@ from configbuild.builds.decision import (
     decide,
     retry_at,
 )
-from configbuild.builds.healing import heal
+from configbuild.builds.janitor import Janitor, Wearers
+from configbuild.builds.recollection import recollect
 from configbuild.builds.records import BuildRecord, record_of
+from configbuild.builds.registry import Registry
+from configbuild.builds.retention import Rules, Sweep
 from configbuild.builds.runner import BuildRunner
 from configbuild.builds.state import ActiveBuild, ConfigState, Declared, Problem
 from configbuild.builds.tokens import Handled, TokenKind
@@ -34,7 +38,7 @@ from configbuild.errors import (
 )
 from configbuild.files import remove_tree
 from configbuild.journal import Journals
-from configbuild.model import BuildId, BuildStatus, ConfigKey, Trigger
+from configbuild.model import BuildId, ConfigKey, Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +103,7 @@ class Builds:
         listener: Listener,
         max_concurrency: int,
         queue_limit: int,
+        retention: Rules | None = None,
     ) -> None:
         self._catalog = catalog
         self._reader = reader
@@ -111,8 +116,13 @@ class Builds:
             settled=self._settle,
             moved=lambda attempt: listener.changed(attempt.request.key),
         )
-        self._states: dict[ConfigKey, ConfigState] = {}
-        self._keys: dict[BuildId, ConfigKey] = {}
+        self._registry = Registry(journals)
+        self._janitor = Janitor(
+            registry=self._registry,
+            sweep=Sweep(layout=workshop.layout, journals=journals, rules=retention or Rules()),
+            journals=journals,
+            changed=listener.changed,
+        )
 
     async def run(self) -> None:
         """Make builds until cancelled; then every build is ended and has its last event."""
@@ -153,37 +163,41 @@ class Builds:
 
     async def forget(self, key: ConfigKey) -> None:
         """Drop a config that was deleted: its build is ended, its venvs and journals go."""
-        state = self._states.get(key)
+        state = self._registry.states.get(key)
         if state is None:
             return
         async with state.lock:
-            if self._states.get(key) is not state:
+            if self._registry.states.get(key) is not state:
                 return
             if state.running is not None:
                 running = state.running
                 self._runner.end(running, "the ConfigBuild was deleted", reason="Deleted")
                 await running.ended.wait()
             for record in state.all_records():
-                self._keys.pop(record.id, None)
-                await asyncio.to_thread(self._journals.remove, record.id)
+                await self._registry.forget(record.id)
             await asyncio.to_thread(remove_tree, self._workshop.layout.config_venvs(key))
             # Last: an object that was created anew under the name waits for this to be over.
-            del self._states[key]
+            del self._registry.states[key]
+
+    async def sweep(
+        self, uids: Mapping[ConfigKey, str], *, namespaces: Collection[str], wearers: Wearers
+    ) -> None:
+        """Remove what is kept no longer; see :meth:`.Janitor.sweep`."""
+        await self._janitor.sweep(uids, namespaces=namespaces, wearers=wearers)
 
     def due(self, now: datetime) -> list[ConfigKey]:
         """List the configs whose time has come: the active build expired, or a retry is due."""
-        return [key for key, state in self._states.items() if state.is_due(now)]
+        return [key for key, state in self._registry.states.items() if state.is_due(now)]
 
     def state(self, key: ConfigKey) -> ConfigState | None:
         """Look up what is known of a config."""
-        return self._states.get(key)
+        return self._registry.states.get(key)
 
     async def find(self, build_id: BuildId) -> BuildRecord | None:
         """Look up a build: live, remembered, or from its journal."""
-        state = self._states.get(self._keys[build_id]) if build_id in self._keys else None
-        for record in state.all_records() if state is not None else ():
-            if record.id == build_id:
-                return record
+        record = self._registry.record(build_id)
+        if record is not None:
+            return record
         told = await asyncio.to_thread(self._journals.summary, build_id)
         if told is None:
             return None
@@ -204,42 +218,23 @@ class Builds:
     async def _state_of(self, declared: Declared) -> ConfigState:
         """Find or make the state of a config; one of an earlier object of the name is dropped."""
         key = declared.key
-        known = self._states.get(key)
+        known = self._registry.states.get(key)
         if known is not None and known.uid != declared.uid:
             await self.forget(key)
-            known = self._states.get(key)
+            known = self._registry.states.get(key)
         if known is None:
-            known = self._states[key] = ConfigState(key=key, uid=declared.uid)
+            known = self._registry.states[key] = ConfigState(key=key, uid=declared.uid)
             async with known.lock:
-                await self._recall(known, declared)
+                await recollect(
+                    known, declared, journals=self._journals, layout=self._workshop.layout
+                )
+                self._registry.name(known)
         return known
-
-    async def _recall(self, state: ConfigState, declared: Declared) -> None:
-        """Take over what an earlier process wrote down, put right where it was cut off."""
-        last = declared.last_known
-        state.active, state.history = last.active, list(last.history)
-        state.newest, state.newest_inputs = last.newest, last.newest_inputs
-        state.generation = state.newest_generation = last.generation
-        state.handled = dict(last.handled)
-        if last.generation == -1:
-            take_down(state, declared)
-        newest = state.newest
-        if newest is not None and not newest.status.ended:
-            healed = await asyncio.to_thread(
-                heal, newest, journals=self._journals, layout=self._workshop.layout
-            )
-            state.newest = healed
-            logger.info("build %s was left %s; now %s", newest.id, newest.status, healed.status)
-            if healed.status is BuildStatus.ACTIVE:
-                paths = self._workshop.layout.build(state.key, healed.id)
-                state.active = ActiveBuild.from_receipt(paths, healed.id, state.uid) or state.active
-        for record in state.all_records():
-            self._keys[record.id] = state.key
 
     async def _ensure(self, state: ConfigState, ask: Ask) -> Ensured | None:
         """Do the work of ensure under the lock; ``None`` asks for another round."""
         declared = await self._catalog.declared(state.key)
-        forgotten = self._states.get(state.key) is not state
+        forgotten = self._registry.states.get(state.key) is not state
         if declared is None or declared.uid != state.uid or forgotten:
             return None
         due = await follow_tokens(
@@ -345,6 +340,7 @@ class Builds:
         state.problem = None
         state.fingerprint = wanted.fingerprint
         state.history_limit = wanted.spec.history_limit
+        state.retention_s = wanted.spec.retention_s
         state.interval_s = wanted.spec.interval_s
         state.moving = wanted.moving
         state.ttl_s = wanted.spec.ttl_s
@@ -394,24 +390,19 @@ class Builds:
             attempt=tried + 1,
             changed=self._attempt_changed,
         )
-        self._keys[build_id] = state.key
         for forgotten in state.begin(attempt):
-            await self._forget_build(state, forgotten.id)
+            if state.active is None or state.active.build_id != forgotten.id:
+                await self._registry.forget(forgotten.id)
         logger.info("build %s of %s queued: %s", build_id, state.key, trigger)
+        self._registry.name(state)
         self._runner.submit(attempt)
         self._listener.changed(state.key)
         return attempt
 
-    async def _forget_build(self, state: ConfigState, build_id: BuildId) -> None:
-        """Drop the journal of a build that history has no room for; never the active one's."""
-        if state.active is None or state.active.build_id != build_id:
-            self._keys.pop(build_id, None)
-            await asyncio.to_thread(self._journals.remove, build_id)
-
     def _settle(self, attempt: Attempt) -> None:
         """Move the pointer to a build that was verified, if its config is still the same object."""
         request = attempt.request
-        state = self._states.get(request.key)
+        state = self._registry.states.get(request.key)
         if state is None or state.attempt is not attempt:
             return
         state.newest = attempt.record
@@ -422,13 +413,12 @@ class Builds:
         self._listener.settled(request.key)
 
     def _attempt_changed(self, attempt: Attempt) -> None:
-        state = self._states.get(attempt.request.key)
+        state = self._registry.states.get(attempt.request.key)
         if state is not None and state.attempt is attempt:
             state.newest = attempt.record
             self._listener.changed(attempt.request.key)
 
     def _attempt(self, build_id: BuildId) -> Attempt | None:
-        key = self._keys.get(build_id)
-        state = self._states.get(key) if key is not None else None
+        state = self._registry.state_of(build_id)
         running = state.running if state is not None else None
         return running if running is not None and running.record.id == build_id else None

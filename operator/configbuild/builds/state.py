@@ -164,6 +164,7 @@ class ConfigState:
     newest_generation: int = -1
     history: list[BuildRecord] = field(default_factory=list)
     history_limit: int = 5
+    retention_s: float | None = None
     interval_s: float | None = None
     moving: bool = False
     ttl_s: float | None = None
@@ -208,6 +209,12 @@ class ConfigState:
     def all_records(self) -> list[BuildRecord]:
         """List every build that is known, newest first."""
         return [*([self.newest] if self.newest else []), *self.history]
+
+    def remember(self, record: BuildRecord) -> None:
+        """Take an earlier build into history that had been told of nowhere; ids sort by time."""
+        self.history.append(record)
+        self.history.sort(key=lambda known: known.id, reverse=True)
+        del self.history[self.history_limit :]
 
     def begin(self, attempt: Attempt) -> list[BuildRecord]:
         """Make ``attempt`` the newest build; returns the records that history has no room for."""

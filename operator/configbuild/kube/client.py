@@ -23,11 +23,14 @@ from kubernetes.aio.client.exceptions import (
 )
 
 from configbuild.errors import ClusterError, SourceError
-from configbuild.model import ConfigKey
+from configbuild.model import BuildId, ConfigKey
 from configbuild.resource import GROUP, PLURAL, VERSION
 from configbuild.sources import ConfigMapContent
 
 logger = logging.getLogger(__name__)
+
+# Worn by pods that use a build's environment, which stays while they live.
+BUILD_LABEL = "ade.dev/build-id"
 
 FIELD_MANAGER = "configbuild-operator"
 
@@ -164,6 +167,21 @@ class Cluster:
                 key: base64.b64decode(value) for key, value in (found.binary_data or {}).items()
             },
         )
+
+    async def worn(self, namespace: str) -> set[BuildId] | None:
+        """List the builds that living pods of a namespace wear; see :class:`.Wearers`.
+
+        ``None`` if that cannot be known: then nothing may be removed.
+        """
+        try:
+            pods: Any = await self._core.list_namespaced_pod(
+                namespace, label_selector=BUILD_LABEL, _request_timeout=_REQUEST_TIMEOUT_S
+            )
+        except (ApiException, OSError, TimeoutError) as error:
+            logger.warning("pods of %s cannot be listed (%s): no venv is removed", namespace, error)
+            return None
+        alive = [pod for pod in pods.items if pod.status.phase not in ("Succeeded", "Failed")]
+        return {BuildId(pod.metadata.labels[BUILD_LABEL]) for pod in alive}
 
     async def create_event(self, namespace: str, event: dict[str, Any]) -> None:
         """Create a Kubernetes Event; one that cannot be created is logged and let go."""

@@ -30,8 +30,8 @@ from configbuild.model import ConfigKey
 
 logger = logging.getLogger(__name__)
 
-# A complete list catches what a watch missed; every five minutes it costs next to nothing.
-_RELIST_S = 300.0
+# The first sweep after a start waits until what runs has been seen, and others have had their turn.
+_FIRST_SWEEP_S = 10.0
 
 # Expiry and retries are matters of minutes and days; looking at 5,000 states takes milliseconds.
 _CLOCK_S = 5.0
@@ -56,8 +56,11 @@ class Reconciler:
     ``namespaces`` empty means all.
     """
 
-    def __init__(self, *, cluster: Cluster, namespaces: Sequence[str]) -> None:
+    def __init__(
+        self, *, cluster: Cluster, namespaces: Sequence[str], relist_s: float = 300.0
+    ) -> None:
         self._cluster = cluster
+        self._relist_s = relist_s
         self._namespaces: Sequence[str | None] = namespaces or [None]
         self._objects = ObjectCache()
         self._queue: WorkQueue[ConfigKey] = WorkQueue()
@@ -106,21 +109,22 @@ class Reconciler:
         """Look at a config again whose build has ended: its source may have moved meanwhile."""
         self._queue.add_after(key, _LOOK_AFTER_BUILD_S)
 
-    async def list_all(self) -> None:
-        """Look at every object, and notice those that are gone.
+    async def list_all(self) -> dict[ConfigKey, str]:
+        """Look at every object, and notice those that are gone; returns the uid of each.
 
         :class:`ClusterError` if the API server does not answer or a permission is missing.
         """
         before = self._objects.keys()
-        listed: set[ConfigKey] = set()
+        listed: dict[ConfigKey, str] = {}
         for namespace in self._namespaces:
             async for body in self._cluster.list_configbuilds(namespace):
-                listed.add(key_of(body))
+                listed[key_of(body)] = body["metadata"]["uid"]
                 self.observe(body)
-        for key in before - listed:
+        for key in before - listed.keys():
             gone = self._objects.get(key)
             if gone is not None:
                 self.observe(gone, deleted=True)
+        return listed
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
@@ -132,12 +136,20 @@ class Reconciler:
                 group.create_task(self._queue.work(self._reconcile), name="reconciler")
 
     async def _relist(self) -> None:
+        wait_s = _FIRST_SWEEP_S
         while True:
-            await asyncio.sleep(_RELIST_S)
+            await asyncio.sleep(wait_s)
+            wait_s = self._relist_s
             try:
-                await self.list_all()
+                listed = await self.list_all()
             except ClusterError as error:
                 logger.warning("%s; the watch goes on", error)
+                continue
+            await self.builds.sweep(
+                listed,
+                namespaces=[n for n in self._namespaces if n is not None],
+                wearers=self._cluster,
+            )
 
     async def _watch_the_clock(self) -> None:
         """Look at configs whose time has come, by the wall clock however it was set meanwhile."""

@@ -1,0 +1,63 @@
+"""Take up a config where an earlier process left it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from configbuild.builds.acts import take_down
+from configbuild.builds.healing import heal
+from configbuild.builds.records import record_of
+from configbuild.builds.retention import kept_venvs
+from configbuild.builds.state import ActiveBuild, ConfigState, Declared
+from configbuild.journal import Journals
+from configbuild.layout import Layout
+from configbuild.model import BuildStatus
+
+logger = logging.getLogger(__name__)
+
+
+async def recollect(
+    state: ConfigState, declared: Declared, *, journals: Journals, layout: Layout
+) -> None:
+    """Take over what an earlier process wrote down, put right where it was cut off."""
+    last = declared.last_known
+    state.active, state.history = last.active, list(last.history)
+    state.newest, state.newest_inputs = last.newest, last.newest_inputs
+    state.generation = state.newest_generation = last.generation
+    state.handled = dict(last.handled)
+    if last.generation == -1:
+        take_down(state, declared)
+    newest = state.newest
+    if newest is not None and not newest.status.ended:
+        healed = await asyncio.to_thread(heal, newest, journals=journals, layout=layout)
+        state.newest = healed
+        logger.info("build %s was left %s; now %s", newest.id, newest.status, healed.status)
+        if healed.status is BuildStatus.ACTIVE:
+            paths = layout.build(state.key, healed.id)
+            state.active = ActiveBuild.from_receipt(paths, healed.id, state.uid) or state.active
+    await _adopt_unnamed(state, journals, layout)
+
+
+async def _adopt_unnamed(state: ConfigState, journals: Journals, layout: Layout) -> None:
+    """Take over a build that was verified while the API server was away, and never named.
+
+    Without this it would be built once more.
+    """
+    newest = state.newest.id if state.newest is not None else ""
+    for venv in await asyncio.to_thread(kept_venvs, layout.config_venvs(state.key)):
+        if venv.build_id <= newest or venv.uid != state.uid:
+            continue
+        told = await asyncio.to_thread(journals.summary, venv.build_id)
+        paths = layout.build(state.key, venv.build_id)
+        active = ActiveBuild.from_receipt(paths, venv.build_id, state.uid)
+        if active is None or told is None or told.ended is None:
+            continue
+        if state.newest is not None:
+            state.remember(state.newest)
+        state.newest = replace(
+            record_of(told.created, [told.ended]), fingerprint=active.fingerprint
+        )
+        state.active, state.newest_inputs = active, active.inputs
+        logger.info("%s of %s was verified and never named; taken over", active.build_id, state.key)

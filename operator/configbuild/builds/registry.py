@@ -1,0 +1,44 @@
+"""All configs of this process, and which of them each build belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+
+from configbuild.builds.records import BuildRecord
+from configbuild.builds.state import ConfigState
+from configbuild.journal import Journals
+from configbuild.model import BuildId, ConfigKey
+
+
+class Registry:
+    """The states of configs by their key, and the way from a build's id to its config's state."""
+
+    def __init__(self, journals: Journals) -> None:
+        self.states: dict[ConfigKey, ConfigState] = {}
+        self._journals = journals
+        self._keys: dict[BuildId, ConfigKey] = {}
+
+    def name(self, state: ConfigState) -> None:
+        """Have every build of a config found by its id."""
+        for record in state.all_records():
+            self._keys[record.id] = state.key
+
+    def known(self) -> set[BuildId]:
+        """List the builds that are remembered."""
+        return set(self._keys)
+
+    def state_of(self, build_id: BuildId) -> ConfigState | None:
+        """Find the state of the config that a build belongs to."""
+        key = self._keys.get(build_id)
+        return self.states.get(key) if key is not None else None
+
+    def record(self, build_id: BuildId) -> BuildRecord | None:
+        """Find a remembered build."""
+        state = self.state_of(build_id)
+        records = state.all_records() if state is not None else []
+        return next((record for record in records if record.id == build_id), None)
+
+    async def forget(self, build_id: BuildId) -> None:
+        """Forget a build and remove its journal."""
+        self._keys.pop(build_id, None)
+        await asyncio.to_thread(self._journals.remove, build_id)
