@@ -71,6 +71,8 @@ def test_config_map_source_is_built_and_its_edit_under_a_new_name_rebuilds(
     assert second["active"]["buildId"] != first["active"]["buildId"]
     assert second["build"]["trigger"] == "SpecChanged"
     assert second["build"]["changed"] == ["config"]
+    assert second["build"]["changedFrom"] == {"config": first["fingerprint"]["inputs"]["config"]}
+    assert second["fingerprint"]["inputs"]["config"] not in second["build"]["changedFrom"].values()
     assert second["history"][0]["id"] == first["active"]["buildId"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from configbuild.builds.decision import (
     Facts,
     Verdict,
     decide,
+    retry_at,
 )
 from configbuild.builds.records import BuildRecord
 from configbuild.model import BuildStatus, Trigger
@@ -227,9 +230,48 @@ def test_no_build_is_needed(known: Facts, verdict: Verdict) -> None:
 def test_build_is_needed_and_its_trigger_says_why(
     known: Facts, trigger: Trigger, changed: tuple[str, ...]
 ) -> None:
-    assert decide(known) == Decision(verdict=Verdict.BUILD, trigger=trigger, changed=changed)
+    found = decide(known)
+    assert (found.verdict, found.trigger, found.changed) == (Verdict.BUILD, trigger, changed)
+    assert found.changed_from == {name: known.known_inputs.get(name, "") for name in changed}
 
 
 def test_source_that_changed_while_it_was_copied_is_tried_again() -> None:
     """It may have changed back since: then the same fingerprint is declared as before."""
     assert decide(facts(newest=ended("SourceChanged"))).verdict is Verdict.BUILD
+
+
+def test_expired_environment_is_built_anew_and_a_failed_renewal_is_not_repeated() -> None:
+    expired = standing(active_expired=True, newest=ended("x", status=BuildStatus.ACTIVE))
+    assert decide(expired).trigger is Trigger.EXPIRED
+    failed = standing(active_expired=True, newest=ended("InstallFailed"))
+    assert decide(failed).verdict is Verdict.NOTHING
+
+
+def test_pinned_build_stands_against_everything_but_force() -> None:
+    pinned = standing(OTHER, pinned=True)
+    assert decide(pinned).verdict is Verdict.REUSE
+    assert decide(standing(OTHER, pinned=True, force=True)).trigger is Trigger.FORCED
+    assert decide(standing(OTHER, pinned=True, active_usable=False)).verdict is Verdict.BUILD
+
+
+def test_failure_that_may_pass_is_tried_again_when_its_time_has_come() -> None:
+    newest = ended("IndexUnreachable")
+    assert decide(facts(newest=newest)).verdict is Verdict.NOTHING
+    assert decide(facts(newest=newest, retry_due=True)).trigger is Trigger.RETRY
+
+
+@pytest.mark.parametrize(
+    ("attempt", "wait_s"), [(1, 30), (2, 60), (3, 120), (4, 240), (5, 480), (6, None)]
+)
+def test_retries_come_at_growing_intervals_and_end(attempt: int, wait_s: int | None) -> None:
+    finished = datetime(2026, 11, 24, tzinfo=UTC)
+    newest = replace(ended("IndexUnreachable"), attempt=attempt, finished_at=finished)
+    due = retry_at(newest)
+    assert due == (finished + timedelta(seconds=wait_s) if wait_s is not None else None)
+    assert retry_at(replace(newest, reason="InstallConfigFailed")) is None
+
+
+def test_safe_mode_is_not_tried_again_before_it_is_off() -> None:
+    newest = ended("SafeMode")
+    assert decide(facts(newest=newest, safe_mode=True)).verdict is Verdict.NOTHING
+    assert decide(facts(newest=newest)).trigger is Trigger.RETRY

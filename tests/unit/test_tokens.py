@@ -7,7 +7,7 @@ import pytest
 from configbuild.builds.tokens import Handled, TokenKind, read_tokens
 from configbuild.model import BuildId
 
-BUILD = BuildId.new()
+BUILD = BuildId.parse("build_01JB2Z5V7T3QK8M4N6P9R00000")
 
 
 @pytest.mark.parametrize("token", ["1", "2026-11-24T07:00:00Z", "a" * 63, "by.ann_1+2"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -35,6 +35,7 @@ class Attempt:
         journal: JournalWriter,
         *,
         changed_inputs: tuple[str, ...] = (),
+        changed_from: Mapping[str, str] | None = None,
         attempt: int = 1,
         changed: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
@@ -58,6 +59,7 @@ class Attempt:
             record_of(created),
             fingerprint=request.fingerprint.value,
             changed=changed_inputs,
+            changed_from=dict(changed_from or {}),
             attempt=attempt,
         )
 

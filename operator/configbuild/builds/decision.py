@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -65,11 +66,12 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A verdict; with :attr:`Verdict.BUILD`, why, and which inputs changed."""
+    """A verdict; with :attr:`Verdict.BUILD`, why, and which inputs changed, from what."""
 
     verdict: Verdict
     trigger: Trigger | None = None
     changed: tuple[str, ...] = ()
+    changed_from: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide(facts: Facts) -> Decision:
@@ -87,7 +89,12 @@ def decide(facts: Facts) -> Decision:
         if running is None and not facts.requested and _is_settled(facts):
             return Decision(verdict=Verdict.NOTHING)
     changed = facts.declared.changed_from(facts.known_inputs) if facts.known_inputs else ()
-    return Decision(verdict=Verdict.BUILD, trigger=_trigger(facts, changed), changed=changed)
+    return Decision(
+        verdict=Verdict.BUILD,
+        trigger=_trigger(facts, changed),
+        changed=changed,
+        changed_from={name: facts.known_inputs.get(name, "") for name in changed},
+    )
 
 
 def is_due_again(newest: BuildRecord, previous: BuildRecord | None) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from configbuild.events import (
@@ -33,7 +33,8 @@ class StepProgress:
 class BuildRecord:
     """A build as it stands.
 
-    Times are aware; ``fingerprint`` is empty where nobody knows it. ``attempt`` counts the tries at
+    Times are aware; ``fingerprint`` is empty where nobody knows it. ``changed_from`` holds what the
+    inputs that ``changed`` were before. ``attempt`` counts the tries at
     what failed for passing reasons: 1, 2, 3 …
     """
 
@@ -43,6 +44,7 @@ class BuildRecord:
     trigger: Trigger
     queued_at: datetime
     changed: tuple[str, ...] = ()
+    changed_from: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str = ""
     attempt: int = 1
     started_at: datetime | None = None

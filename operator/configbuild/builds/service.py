@@ -371,13 +371,12 @@ class Builds:
             if not ask.explicit:
                 # The declaration may have moved on meanwhile: look again before building.
                 return None
-        assert decision.trigger is not None
-        attempt = await self._queue_build(state, wanted, decision.trigger, decision.changed)
+        attempt = await self._queue_build(state, wanted, decision)
         return Ensured(verdict=Verdict.BUILD, record=attempt.record)
 
-    async def _queue_build(
-        self, state: ConfigState, wanted: Wanted, trigger: Trigger, changed: tuple[str, ...]
-    ) -> Attempt:
+    async def _queue_build(self, state: ConfigState, wanted: Wanted, decision: Decision) -> Attempt:
+        trigger = decision.trigger
+        assert trigger is not None
         self._runner.check_room()
         build_id = BuildId.new()
         request = self._workshop.request(wanted, build_id, trigger)
@@ -386,7 +385,8 @@ class Builds:
         attempt = Attempt(
             request,
             journal,
-            changed_inputs=changed,
+            changed_inputs=decision.changed,
+            changed_from=decision.changed_from,
             attempt=tried + 1,
             changed=self._attempt_changed,
         )

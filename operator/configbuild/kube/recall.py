@@ -57,6 +57,7 @@ def _recall_build(key: ConfigKey, status: Mapping[str, Any]) -> BuildRecord | No
         trigger=Trigger(build["trigger"]),
         queued_at=datetime.fromisoformat(build["queuedAt"]),
         changed=tuple(build.get("changed") or ()),
+        changed_from=dict(build.get("changedFrom") or {}),
         fingerprint=build["fingerprint"],
         attempt=build.get("attempt") or 1,
         started_at=_recall_time(build.get("startedAt")),

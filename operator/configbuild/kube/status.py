@@ -230,6 +230,7 @@ def _build(record: BuildRecord, queue_position: int | None) -> dict[str, Any]:
         "status": record.status,
         "trigger": record.trigger,
         "changed": list(record.changed) or None,
+        "changedFrom": dict(record.changed_from) or None,
         "fingerprint": record.fingerprint,
         "attempt": record.attempt if record.attempt > 1 else None,
         "retryAt": _time(retry_at(record)),

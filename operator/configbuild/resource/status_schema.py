@@ -89,6 +89,11 @@ class BuildRecordStatus(ApiModel):
     changed: Annotated[list[Short], Field(max_length=16)] | None = Field(
         None, description="Which inputs of the fingerprint differ from the active build's."
     )
+    changed_from: dict[str, Short] | None = Field(
+        None,
+        description="The short hashes that those inputs had; fingerprint.inputs has what they are.",
+        json_schema_extra={"maxProperties": 16},
+    )
     fingerprint: Short = Field(description="Hash of what it is built from.")
     attempt: int | None = Field(
         None, description="The how many-eth try at what failed for a passing reason."
