@@ -13,13 +13,19 @@ import time
 import traceback
 from collections.abc import Callable
 
-from tests.bench import bench_apply_latency, bench_log_path, bench_warm_build
+from tests.bench import (
+    bench_apply_latency,
+    bench_log_path,
+    bench_restart,
+    bench_warm_build,
+)
 from tests.bench.report import Figure, machine, print_figures
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "log_path": bench_log_path.run,
     "warm_build": bench_warm_build.run,
     "apply_latency": bench_apply_latency.run,
+    "restart": bench_restart.run,
 }
 
 

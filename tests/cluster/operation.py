@@ -30,7 +30,15 @@ _RIGHTS = ("ServiceAccount", "Role", "RoleBinding")
 def install_crd(cluster: Cluster) -> None:
     """Apply the CRD and wait until it is served; may be done by several at once."""
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRD))
+    # Not `kubectl wait`: it fails on an object that has no conditions at all yet, as this one has
+    # for some milliseconds.
+    wait_until(lambda: _is_served(cluster), what="the CRD is served", timeout_s=START_TIMEOUT_S)
+
+
+def _is_served(cluster: Cluster) -> bool:
+    path = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
+    answer = cluster.kubectl("get", "-f", str(CRD), "-o", path, check=False)
+    return answer.stdout == "True"
 
 
 def install_rights(cluster: Cluster, namespace: str) -> None:

@@ -149,6 +149,7 @@ def test_start_with_300_objects_writes_to_none_that_is_as_it_says(
         lambda: all(condition_of(body, "Stalled") for body in _list(operator)),
         what="each has a status",
         timeout_s=60,
+        interval_s=1,  # kubectl has to read them all each time
     )
     operator.apply("invoices", SPEC)
     operator.wait_for("invoices", "Ready")

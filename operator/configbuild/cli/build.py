@@ -15,7 +15,7 @@ from configbuild.cli.documents import InputError
 from configbuild.cli.live import LiveDisplay
 from configbuild.cli.local import LocalBuild
 from configbuild.cli.manifests import read_manifests
-from configbuild.cli.progress import Display, NdjsonDisplay, PlainDisplay, say
+from configbuild.cli.progress import Display, NdjsonDisplay, PlainDisplay, say, write_lines
 from configbuild.cli.workdir import Workdir, default_workdir
 
 _STDIN = "-"
@@ -47,6 +47,10 @@ def build(
     force: Annotated[
         bool, typer.Option("--force", help="Build even where nothing changed.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Build nothing; say what would be built, and why."),
+    ] = False,
     output: Annotated[
         Output,
         typer.Option(
@@ -67,12 +71,14 @@ def build(
 
     \b
     Exit codes:
-      0    the venv was built and verified, or reused
+      0    the venv was built and verified, or reused; or it was only explained
       1    the build failed, or took too long
       2    the file or an option is wrong; nothing was built
       130  canceled by Ctrl-C (143: SIGTERM, 129: SIGHUP); a second one ends at once
       141  canceled because nobody reads the output any more, as in: | head
     """  # noqa: D301 - click's mark for lines that are to stay as they are
+    if explain and output is not Output.TEXT:
+        raise InputError("--output ndjson is a build's events, and --explain builds nothing")
     manifests = read_manifests(_content(file), "standard input" if file == _STDIN else file)
     declared = manifests.choose(name)
     root = (workdir or _default_workdir()).absolute()
@@ -87,6 +93,11 @@ def build(
         display=_display(output),
         force=force,
     )
+
+    if explain:
+        # Without the lock: it may be taken for minutes, and nothing is written here.
+        write_lines(*asyncio.run(job.explain()))
+        return
 
     def busy() -> None:
         say(f"waiting for another command that builds {declared.key} in {root}")

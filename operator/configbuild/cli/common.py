@@ -24,6 +24,13 @@ class Output(StrEnum):
     NDJSON = "ndjson"
 
 
+class Shape(StrEnum):
+    """What an answer is written as."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 def load_settings(**overrides: Path) -> Settings:
     """Read the settings; :class:`InputError` names every variable that is wrong."""
     try:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from configbuild.cli.api import Api
-from configbuild.cli.common import Output, run_app
+from configbuild.cli.common import Output, Shape, run_app
 from configbuild.cli.documents import InputError
+from configbuild.cli.explain import explain, explain_json
 from configbuild.cli.follow import Follower
 from configbuild.cli.kubeconfig import current_namespace
+from configbuild.cli.objects import KubectlError, get_configbuild
 from configbuild.cli.progress import say, write_bytes, write_lines
 from configbuild.cli.text import failure, lines_of, printable
 from configbuild.durations import format_duration
@@ -71,6 +75,8 @@ def about() -> None:
       1  that build failed or was canceled
       2  the operator refused, or an option is wrong
       3  the operator cannot be reached, or cannot answer now
+
+    explain alone asks kubectl instead, and ends with its exit code.
 
     Whatever ends these commands, Ctrl-C or a closed pipe: builds go on.
     """  # noqa: D301 - click's mark for lines that are to stay as they are
@@ -153,6 +159,30 @@ def list_builds(name: Name, namespace: Namespace = None, server: Server = _LOCAL
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         write_lines(printable("  ".join(cells).rstrip()))
+
+
+@app.command(name="explain")
+def explain_one(
+    name: Name,
+    namespace: Namespace = None,
+    output: Annotated[
+        Shape, typer.Option("--output", "-o", metavar="FORMAT", help="text, or json.")
+    ] = Shape.TEXT,
+) -> None:
+    """Say how a ConfigBuild stands, why it was built, and what would build it again.
+
+    The object is read by kubectl get, with your own rights; no operator is asked. KUBECTL names
+    another program than kubectl.
+    """
+    try:
+        body = get_configbuild(name, namespace=namespace)
+    except KubectlError as error:
+        raise typer.Exit(error.exit_code) from None
+    now = datetime.now(UTC)
+    if output is Shape.JSON:
+        write_lines(json.dumps(explain_json(body, now=now), indent=2))
+    else:
+        write_lines(*explain(body, now=now))
 
 
 def _builds(api: Api, namespace: str | None, name: str) -> list[dict[str, Any]]:

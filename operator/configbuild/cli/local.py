@@ -22,6 +22,7 @@ from configbuild.builds.workshop import Wanted, make_reader, make_workshop
 from configbuild.cli.documents import InputError
 from configbuild.cli.interrupts import Interrupts
 from configbuild.cli.manifests import DeclaredBuild, Manifests
+from configbuild.cli.preview import remake, reuse, suspended
 from configbuild.cli.progress import BuiltFacts, Display, ReaderGoneError, leave_quietly, say
 from configbuild.cli.workdir import Cause, Workdir, cause_of_build, reusable
 from configbuild.errors import ConfigBuildError, SourceError, SpecError
@@ -72,6 +73,20 @@ class LocalBuild:
         code = await self._carry_out(attempt, wanted, cause, audience)
         await asyncio.to_thread(self.workdir.trim, keep=1 + wanted.spec.history_limit)
         return code
+
+    async def explain(self) -> list[str]:
+        """Say what :meth:`run` would do now, and why. Writes nothing, and needs no lock."""
+        if self.declared.spec.get("suspend") is True:
+            return suspended(self.declared.key)
+        try:
+            wanted = await self._read()
+        except ConfigBuildError as error:
+            raise InputError(error.message, reason=error.reason) from error
+        verified = await asyncio.to_thread(self.workdir.verified)
+        found = None if self.force else reusable(wanted, verified, usable=self.workdir.stands)
+        if found is not None:
+            return reuse(wanted, found)
+        return remake(wanted, cause_of_build(wanted, verified, force=self.force))
 
     async def _read(self) -> Wanted:
         if self.declared.spec.get("suspend") is True:

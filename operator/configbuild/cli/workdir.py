@@ -11,9 +11,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,11 +38,12 @@ def default_workdir() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """Why a build is made: as its trigger, in words, and which inputs changed."""
+    """Why a build is made: as its trigger, in words, and which inputs changed, from what."""
 
     trigger: Trigger
     words: str
     changed: tuple[str, ...] = ()
+    changed_from: Mapping[str, str] = field(default_factory=dict)
 
 
 class Workdir:
@@ -131,7 +132,12 @@ def cause_of_build(wanted: Wanted, verified: Sequence[ActiveBuild], *, force: bo
         # A requirement stands in the spec; only what a tree holds can change without it.
         only_sources = all(trees.get(name) is not None for name in changed)
         trigger = Trigger.SOURCE_CHANGED if only_sources else Trigger.SPEC_CHANGED
-        return Cause(trigger=Trigger.FORCED if force else trigger, words=words, changed=changed)
+        return Cause(
+            trigger=Trigger.FORCED if force else trigger,
+            words=words,
+            changed=changed,
+            changed_from={name: newest.inputs.get(name, "") for name in changed},
+        )
     if force:
         return Cause(trigger=Trigger.FORCED, words="asked for with --force")
     if _expired(wanted, newest):
