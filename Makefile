@@ -61,6 +61,10 @@ controlplane: $(READY) ## Find or build the API server for tests (11 minutes the
 bench: $(READY) controlplane ## Run the benchmarks; they print ratios against baselines
 	@$(BIN)/python -m tests.bench
 
+.PHONY: soak
+soak: $(READY) controlplane ## Kill the operator 200 times at random moments, then look for what is wrong
+	@$(BIN)/python -m tests.soak --kills 200
+
 .PHONY: lock
 lock: $(READY) ## Lock the dependencies anew, with hashes
 	@for lock in operator: dev:--group=dev; do \

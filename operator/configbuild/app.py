@@ -17,11 +17,11 @@ from pathlib import Path
 from configbuild.builds.retention import Rules
 from configbuild.builds.service import Builds
 from configbuild.builds.workshop import make_reader, make_workshop
-from configbuild.errors import ConfigBuildError
+from configbuild.errors import ClusterError, ConfigBuildError
 from configbuild.files import file_lock, remove_tree
 from configbuild.interpreters import Interpreters, probe
 from configbuild.journal import Journals
-from configbuild.kube.client import Cluster, CrdMissingError, load_configuration
+from configbuild.kube.client import Cluster, PermissionMissingError, load_configuration
 from configbuild.kube.reconciler import Reconciler
 from configbuild.kube.watch import Watcher
 from configbuild.settings import Settings
@@ -31,7 +31,7 @@ from configbuild.web.server import serve
 logger = logging.getLogger(__name__)
 
 # A CRD that is applied after the operator is noticed within this time.
-_CRD_RETRY_S = 2.0
+_START_RETRY_S = 2.0
 
 # How long the last status may take to reach the API server; a pod gets 30 s in all.
 _FLUSH_TIMEOUT_S = 5.0
@@ -89,7 +89,7 @@ async def _operate(
         namespaces=namespaces,
         observe=lambda body, deleted: reconciler.observe(body, deleted=deleted),
     )
-    await _first_list(reconciler, stop)
+    await _first_list(cluster, reconciler, namespaces, stop)
     async with _stopping_when(stop) as group:
         group.create_task(builds.run(), name="builds")
         group.create_task(reconciler.run(), name="reconciler")
@@ -124,15 +124,26 @@ def volume_lock(directory: Path) -> Iterator[None]:
         yield
 
 
-async def _first_list(reconciler: Reconciler, stop: asyncio.Event) -> None:
-    """List everything once; wait for a CRD that is not there yet."""
+async def _first_list(
+    cluster: Cluster, reconciler: Reconciler, namespaces: Sequence[str], stop: asyncio.Event
+) -> None:
+    """List everything once; wait for a CRD or an API server that is not there yet.
+
+    :class:`PermissionMissingError` at once: that does not come by waiting.
+    """
     while not stop.is_set():
         try:
+            for namespace in namespaces:
+                await cluster.check_permissions(namespace)
+            if not namespaces:
+                await cluster.check_permissions(None)
             await reconciler.list_all()
             return
-        except CrdMissingError as error:
+        except PermissionMissingError:
+            raise
+        except ClusterError as error:
             logger.warning("%s; waiting for it", error)
-            await asyncio.sleep(_CRD_RETRY_S)
+            await asyncio.sleep(_START_RETRY_S)
 
 
 @asynccontextmanager

@@ -151,6 +151,7 @@ class _Run:
         self.report = report
         self.steps: list[StepRecord] = []
         self.engine: EngineFacts | None = None
+        self.verified: datetime | None = None
         self.started = datetime.now(UTC)
         self.environment = step_environment(request.paths, request.environment)
 
@@ -282,19 +283,25 @@ class _Run:
             },
             "engine": {"name": self.engine.name, "version": self.engine.version},
             "started": rfc3339(self.started),
-            "verified": rfc3339(datetime.now(UTC)),
+            "verified": rfc3339(self.verified_now()),
             "environment": self.environment,
             "steps": [asdict(step) for step in self.steps],
             "packages": packages,
         }
 
+    def verified_now(self) -> datetime:
+        """Take down when the venv was verified: the receipt and the pointer say the same."""
+        self.verified = datetime.now(UTC)
+        return self.verified
+
     def finish(self) -> BuiltVenv:
         assert self.engine is not None
+        assert self.verified is not None
         return BuiltVenv(
             path=self.request.paths.venv,
             python=self.request.tools.interpreter.version,
             engine=f"{self.engine.name} {self.engine.version}",
-            built_at=datetime.now(UTC),
+            built_at=self.verified,
         )
 
     def skip(self, planned: PlannedStep) -> None:

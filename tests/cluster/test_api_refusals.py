@@ -41,7 +41,6 @@ def prepare(tmp_path: Path) -> Iterator[Prepare]:
         yield make
 
 
-@pytest.mark.xfail(strict=True, reason="the client reads its token once, at start")
 def test_operator_goes_on_with_a_new_token_once_the_old_one_is_refused(
     plane: ControlPlane, prepare: Prepare, tmp_path: Path
 ) -> None:
@@ -85,9 +84,6 @@ def test_operator_waits_for_a_crd_that_comes_late(plane: ControlPlane, prepare: 
     operator.wait_for("invoices", "Ready")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="asyncio.run waits for the thread that waits for the stop flag"
-)
 def test_operator_whose_watch_has_died_ends_with_an_error_rather_than_living_on(
     plane: ControlPlane, prepare: Prepare, tmp_path: Path
 ) -> None:
@@ -113,7 +109,6 @@ def test_operator_whose_watch_has_died_ends_with_an_error_rather_than_living_on(
                 verb,
                 resource,
                 id=f"{verb} {resource}",
-                marks=pytest.mark.xfail(strict=True, reason="only list is tried at start"),
             )
             for verb, resource in [
                 ("watch", "configbuilds"),

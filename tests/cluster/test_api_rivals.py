@@ -130,7 +130,6 @@ def test_status_that_somebody_else_edits_is_put_right_and_nothing_is_built(
     assert _builds_on_disk(operator) == {truth["build"]["id"]}
 
 
-@pytest.mark.xfail(strict=True, reason="what stands in the status is believed at start")
 @pytest.mark.parametrize(
     "lie",
     [
@@ -162,7 +161,6 @@ def test_status_that_is_edited_while_no_operator_runs_is_put_right_from_the_disk
         pytest.param(
             "rolebindings",
             id="rights first",
-            marks=pytest.mark.xfail(strict=True, reason="a 403 hides that the object is gone"),
         ),
     ],
 )

@@ -72,7 +72,6 @@ def test_build_goes_on_without_the_api_server_and_the_status_follows(
     assert len(list(operator.logs.iterdir())) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="a connection that is closed is no OSError in aiohttp")
 def test_api_server_that_dies_with_a_status_write_in_hand_ends_nothing(
     plane: ControlPlane, prepare: Prepare, tmp_path: Path
 ) -> None:
@@ -95,9 +94,6 @@ def test_api_server_that_dies_with_a_status_write_in_hand_ends_nothing(
     assert operator.process.poll() is None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the status writer drops what is gone and tells the reconciler nothing"
-)
 def test_delete_that_no_watch_told_is_noticed_by_the_write_of_a_status(
     plane: ControlPlane, prepare: Prepare, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from configbuild.builds.decision import INTERRUPTED
+from configbuild.builds.decision import INTERRUPTED, OPERATOR_SHUTDOWN
 from configbuild.builds.healing import heal
 from configbuild.builds.records import BuildRecord, StepProgress
 from configbuild.events import BuildCompleted, BuildCreated, BuildStep, Event
@@ -268,16 +268,25 @@ def test_healing_twice_gives_the_same(left: Left, death: Death) -> None:
     assert (left.journal.read_bytes() if left.journal.exists() else None) == journal
 
 
-def test_build_that_waited_is_healed_alike(left: Left) -> None:
+def test_build_that_waited_was_not_interrupted_since_it_never_ran(left: Left) -> None:
     left.write(CREATED)
 
     healed = left.heal(record())
 
     assert (healed.status, healed.reason, healed.started_at) == (
-        BuildStatus.FAILED,
-        INTERRUPTED,
+        BuildStatus.CANCELED,
+        OPERATOR_SHUTDOWN,
         None,
     )
+
+
+def test_build_that_had_begun_before_anybody_was_told_was_interrupted(left: Left) -> None:
+    left.write(CREATED, RUNNING)
+
+    healed = left.heal(record())
+
+    assert (healed.status, healed.reason) == (BuildStatus.FAILED, INTERRUPTED)
+    assert healed.started_at is not None
 
 
 def test_other_builds_of_the_config_are_left_alone(left: Left) -> None:

@@ -8,17 +8,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from configbuild.builds.decision import INTERRUPTED
+from configbuild.builds.decision import INTERRUPTED, OPERATOR_SHUTDOWN
 from configbuild.builds.records import BuildRecord
 from configbuild.events import BuildCreated
 from configbuild.files import remove_tree
 from configbuild.journal import Journals
 from configbuild.layout import Layout
 from configbuild.model import BuildStatus, StepStatus
-from configbuild.outcome import failed
+from configbuild.outcome import Outcome, canceled, failed
 from configbuild.receipt import read_receipt
 
 _INTERRUPTED = failed("the operator ended while this build ran", reason=INTERRUPTED)
+
+# Not "interrupted": what never ran cannot be what ended the operator.
+_NOT_BEGUN = canceled("the operator ended before this build began", reason=OPERATOR_SHUTDOWN)
 
 
 def heal(record: BuildRecord, *, journals: Journals, layout: Layout) -> BuildRecord:
@@ -29,6 +32,9 @@ def heal(record: BuildRecord, *, journals: Journals, layout: Layout) -> BuildRec
     """
     record = _with_no_step_running(record)
     told = journals.summary(record.id) if journals.exists(record.id) else None
+    if told is not None and told.first_step is not None and record.started_at is None:
+        # It had begun, and nobody had been told yet.
+        record = replace(record, started_at=told.first_step.time)
     healed = record.after(told.ended) if told is not None and told.ended else _end(record, journals)
     paths = layout.build(record.key, record.id)
     if healed.status is BuildStatus.ACTIVE and read_receipt(paths.receipt) is None:
@@ -53,7 +59,7 @@ def _end(record: BuildRecord, journals: Journals) -> BuildRecord:
                     trigger=record.trigger,
                 )
             )
-        event = journal.append(_INTERRUPTED.event())
+        event = journal.append(_end_of(record).event())
         journal.sync()
     finally:
         journal.close()
@@ -62,17 +68,23 @@ def _end(record: BuildRecord, journals: Journals) -> BuildRecord:
 
 def _interrupted(record: BuildRecord) -> BuildRecord:
     """End a build of which nothing more is known; at the last time that is known of it."""
+    end = _end_of(record)
     return replace(
         record,
-        status=_INTERRUPTED.status,
+        status=end.status,
         finished_at=record.finished_at or _last_known_time(record),
-        exit_code=_INTERRUPTED.exit_code,
-        summary=_INTERRUPTED.summary,
-        message=_INTERRUPTED.message,
-        reason=_INTERRUPTED.reason,
+        exit_code=end.exit_code,
+        summary=end.summary,
+        message=end.message,
+        reason=end.reason,
         failed_step=next((s.name for s in record.steps if s.status is StepStatus.FAILED), None),
-        hint=_INTERRUPTED.hint,
+        hint=end.hint,
     )
+
+
+def _end_of(record: BuildRecord) -> Outcome:
+    began = record.started_at is not None or record.steps or record.status is not BuildStatus.QUEUED
+    return _INTERRUPTED if began else _NOT_BEGUN
 
 
 def _last_known_time(record: BuildRecord) -> datetime:

@@ -28,7 +28,11 @@ class Wearers(Protocol):
 
 
 class Janitor:
-    """Carries out the rules of :mod:`configbuild.builds.retention`."""
+    """Carries out the rules of :mod:`configbuild.builds.retention`.
+
+    ``changed`` is told of a config whose history changed, ``missing`` of one whose active venv is
+    not on disk any more.
+    """
 
     def __init__(
         self,
@@ -37,11 +41,13 @@ class Janitor:
         sweep: Sweep,
         journals: Journals,
         changed: Callable[[ConfigKey], None],
+        missing: Callable[[ConfigKey], None],
     ) -> None:
         self._registry = registry
         self._sweep = sweep
         self._journals = journals
         self._changed = changed
+        self._missing = missing
 
     async def sweep(
         self, uids: Mapping[ConfigKey, str], *, namespaces: Collection[str], wearers: Wearers
@@ -70,6 +76,8 @@ class Janitor:
             await self._registry.forget(record.id)
             self._changed(state.key)
         kept = await asyncio.to_thread(self._sweep.kept, state.key)
+        if state.active is not None and state.active.build_id not in {v.build_id for v in kept}:
+            self._missing(state.key)
         candidates = removable(state, kept, now=now, rules=self._sweep.rules)
         if not candidates:
             return

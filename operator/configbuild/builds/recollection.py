@@ -29,15 +29,33 @@ async def recollect(
     state.handled = dict(last.handled)
     if last.generation == -1:
         take_down(state, declared)
+    await _check_pointer(state, layout)
     newest = state.newest
     if newest is not None and not newest.status.ended:
         healed = await asyncio.to_thread(heal, newest, journals=journals, layout=layout)
         state.newest = healed
+        state.healed_log = await asyncio.to_thread(journals.summary, healed.id)
         logger.info("build %s was left %s; now %s", newest.id, newest.status, healed.status)
         if healed.status is BuildStatus.ACTIVE:
             paths = layout.build(state.key, healed.id)
             state.active = ActiveBuild.from_receipt(paths, healed.id, state.uid) or state.active
     await _adopt_unnamed(state, journals, layout)
+
+
+async def _check_pointer(state: ConfigState, layout: Layout) -> None:
+    """Believe the receipt rather than the status, which others can write to as well."""
+    claimed = state.active.build_id if state.active is not None else None
+    if claimed is None and state.newest is not None and state.newest.status is BuildStatus.ACTIVE:
+        claimed = state.newest.id
+    if claimed is None:
+        return
+    paths = layout.build(state.key, claimed)
+    found = await asyncio.to_thread(ActiveBuild.from_receipt, paths, claimed, state.uid)
+    if found is not None:
+        state.active = found
+    elif state.active is not None:
+        # Gone from the disk: ensure finds it missing. Its path is where it would be, if anywhere.
+        state.active = replace(state.active, venv_path=str(paths.venv))
 
 
 async def _adopt_unnamed(state: ConfigState, journals: Journals, layout: Layout) -> None:

@@ -22,6 +22,8 @@ class Registry:
         """Have every build of a config found by its id."""
         for record in state.all_records():
             self._keys[record.id] = state.key
+        if state.active is not None:
+            self._keys[state.active.build_id] = state.key
 
     def known(self) -> set[BuildId]:
         """List the builds that are remembered."""

@@ -30,6 +30,7 @@ from configbuild.builds.tokens import Handled, TokenKind
 from configbuild.builds.workshop import Reader, Wanted, Workshop
 from configbuild.errors import (
     BuildRunningError,
+    JournalError,
     NotFoundError,
     QueueFullError,
     SourceError,
@@ -122,6 +123,7 @@ class Builds:
             sweep=Sweep(layout=workshop.layout, journals=journals, rules=retention or Rules()),
             journals=journals,
             changed=listener.changed,
+            missing=listener.settled,
         )
 
     async def run(self) -> None:
@@ -284,7 +286,7 @@ class Builds:
             case Verdict.BUILD:
                 try:
                     return await self._build(state, wanted, decision, ask)
-                except QueueFullError as error:
+                except (QueueFullError, JournalError) as error:
                     self._note_problem(state, wanted.declared, error)
                     raise
 
@@ -320,7 +322,7 @@ class Builds:
         self,
         state: ConfigState,
         declared: Declared,
-        error: SpecError | SourceError | QueueFullError,
+        error: SpecError | SourceError | QueueFullError | JournalError,
     ) -> None:
         state.generation = declared.generation
         state.suspended = declared.suspended

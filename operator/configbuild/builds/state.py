@@ -16,6 +16,7 @@ from configbuild.builds.records import BuildRecord
 from configbuild.builds.tokens import Handled, TokenKind
 from configbuild.engine import BuildRequest
 from configbuild.fingerprint import Fingerprint
+from configbuild.journal import JournalSummary
 from configbuild.layout import BuildPaths, Layout
 from configbuild.model import BuildId, BuildStatus, ConfigKey, Trigger
 from configbuild.outcome import BuiltVenv
@@ -171,6 +172,7 @@ class ConfigState:
     handled: dict[TokenKind, Handled] = field(default_factory=dict)
     faults: dict[TokenKind, str] = field(default_factory=dict)
     pinned: bool = False
+    healed_log: JournalSummary | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -190,16 +192,30 @@ class ConfigState:
         """Tell whether the active build has outlived its ttl."""
         return self.expires_at is not None and self.expires_at <= now
 
+    def retry_at(self, now: datetime) -> datetime | None:
+        """Tell when the newest build is tried again; ``None`` where nothing waits for it."""
+        declared = self.fingerprint
+        if declared is None or not self._is_declared(self.newest):
+            return None
+        active = self.active is not None and self.active.fingerprint == declared.value
+        return None if active and not self.is_expired(now) else retry_at(self.newest)
+
+    def _is_declared(self, record: BuildRecord | None) -> bool:
+        declared = self.fingerprint
+        return record is not None and declared is not None and record.fingerprint == declared.value
+
     def is_due(self, now: datetime) -> bool:
         """Tell whether time alone asks for another look."""
-        if self.running is not None or self.suspended:
+        held = self.running is not None or self.suspended or self.pinned
+        if held or self.problem is not None or self.fingerprint is None:
             return False
-        retry = retry_at(self.newest)
+        retry = self.retry_at(now)
         if retry is not None:
             return retry <= now
         # A rebuild that failed for good is not tried again and again because the old one is old.
-        settled = self.newest is not None and self.newest.status is not BuildStatus.ACTIVE
-        return self.is_expired(now) and not settled
+        newest = self.newest
+        settled = newest is not None and newest.status is not BuildStatus.ACTIVE
+        return self.is_expired(now) and not (settled and self._is_declared(newest))
 
     @property
     def previous(self) -> BuildRecord | None:

@@ -10,7 +10,8 @@
     newest:  build_01JD… is queued
     why:     a source changed, the spec did not
              config: a65510002725 → c1d2e3f4a5b6
-    next:    build_01JD… is under way: a change of an input has it replaced
+    next:    build_01JD… is under way
+             a change of an input has it replaced
     tokens:  force=2026-03-01 (handled)
 """
 
@@ -187,7 +188,11 @@ def _standing(told: Told) -> str:
 
 
 def _message(told: Told) -> list[str]:
-    lines = wrapped(str(told.condition("Ready").get("message", "")))
+    ready = told.condition("Ready")
+    if told.stale or ready.get("reason") == "BuildSucceeded":
+        # It speaks of another spec, or says what the active build is, which comes next anyway.
+        return []
+    lines = wrapped(str(ready.get("message", "")))
     if len(lines) <= _MESSAGE_LINES:
         return lines
     kept = lines[:_MESSAGE_LINES]

@@ -6,7 +6,7 @@ told from the status alone.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from configbuild.builds.tokens import TokenKind
 from configbuild.cli.told import Told, time_of
@@ -67,34 +67,36 @@ def _suspended(told: Told) -> list[str]:
 def _pinned() -> list[str]:
     return [
         "none by itself while ade.dev/activate pins the active build",
-        "a change of the spec or no such annotation: it is decided anew",
-        "a new ade.dev/force: at once, and the pin ends with its success",
+        "decided anew without that annotation or after an edit of the spec",
+        "by a new ade.dev/force; the pin ends once that build has succeeded",
     ]
 
 
 def _while_ready(told: Told, now: datetime) -> list[str]:
     return [
         _by_age(told, now),
-        f"{_a_change(told)}: when the operator sees it",
-        "a new ade.dev/force: at once",
+        f"when an input changes: {_an_edit(told)}",
+        "by a new ade.dev/force, or when the venv or its interpreter is gone",
     ]
 
 
 def _by_age(told: Told, now: datetime) -> str:
     expires = time_of(told.active.get("expiresAt"))
     if expires is None:
-        return "none by age: there is no ttl"
+        return "never by age: there is no ttl"
     if told.build.get("status") != "active" and told.build_is_of_the_spec:
-        return f"none by age, though it expires {moment(expires, now)}: the newest build failed"
-    due = "now" if expires <= now else "then"
-    return f"{due}, by age: it expires {moment(expires, now)}"
+        # As the operator has it: what failed for good is not tried again because it gets old.
+        return "not by age, though there is a ttl: the newest build ended without success"
+    words = "when it expires:" if expires > now else "now: it expired"
+    return f"{words} {moment(expires, now)}"
 
 
-def _a_change(told: Told) -> str:
+def _an_edit(told: Told) -> str:
     if not told.moving:
-        return "a change of the spec that touches an input"
-    interval = told.spec.get("interval") or "the operator's default interval"
-    return f"a change of an input, in the spec or its source (looked at every {interval})"
+        return "by an edit of the spec"
+    interval = told.spec.get("interval")
+    often = f"every {interval}" if interval else "at the operator's interval"
+    return f"by an edit of spec or source (seen {often})"
 
 
 def _due_again(told: Told, now: datetime) -> list[str]:
@@ -103,8 +105,9 @@ def _due_again(told: Told, now: datetime) -> list[str]:
     retry = time_of(told.build.get("retryAt"))
     if retry is not None and failure.get("reason") == ready:
         number = int(told.build.get("attempt", 1)) + 1
-        due = "now" if retry <= now else "then"
-        return [f"{due}, by itself: try {number} is due {moment(retry, now)}"]
+        if retry > now:
+            return [f"by itself: try {number} at {moment(retry, now)}"]
+        return [f"now, by itself: try {number}, due since {moment(retry, now)}"]
     return ["soon, by itself: the operator looks again"]
 
 
@@ -116,14 +119,22 @@ def _stalled(told: Told) -> list[str]:
     if reason == SAFE_MODE:
         return ["when the operator runs without safe mode again"]
     return [
-        f"none by itself: it is stalled until {_a_change(told)}",
-        "a new ade.dev/request tries again, a new ade.dev/force too",
+        "none by itself: it is stalled",
+        f"when an input changes: {_an_edit(told)}",
+        "by a new ade.dev/request or ade.dev/force, without any change",
     ]
 
 
 def moment(time: datetime, now: datetime) -> str:
     """Write a time, and how far off it is: ``2026-03-01T12:30:45Z (in 4m05s)``."""
     away_s = (time - now).total_seconds()
-    text = time.strftime("%Y-%m-%dT%H:%M:%SZ")
-    far = format_duration(abs(round(away_s)) or 1)
+    text = time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    far = _far(abs(away_s))
     return f"{text} (in {far})" if away_s > 0 else f"{text} ({far} ago)"
+
+
+def _far(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f}s"
+    days = round(seconds / 86400)
+    return f"{days} days" if days >= 3 else format_duration(seconds)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
+import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import (
     ApiClient,
+    AuthorizationV1Api,
     Configuration,
     CoreV1Api,
     CustomObjectsApi,
@@ -39,6 +42,18 @@ _REQUEST_TIMEOUT_S = 30.0
 
 _PAGE = 500
 
+# What a request can end with: an answer that says no, a connection that is cut, no answer in time.
+_FAILURES = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
+
+# Group, resource, subresource, verb: without these nothing works.
+_NEEDED = (
+    (GROUP, PLURAL, "", "get"),
+    (GROUP, PLURAL, "", "list"),
+    (GROUP, PLURAL, "", "watch"),
+    (GROUP, PLURAL, "status", "patch"),
+    ("", "configmaps", "", "get"),
+)
+
 
 class PermissionMissingError(ClusterError):
     """The operator's role lacks a permission; the message names verb, resource and namespace."""
@@ -59,6 +74,8 @@ async def load_configuration() -> Configuration:
         await config.load_kube_config(  # type: ignore[no-untyped-call]
             client_configuration=configuration, persist_config=False
         )
+        first = Path(os.environ["KUBECONFIG"].split(os.pathsep)[0])
+        configuration.refresh_api_key_hook = _token_of_file(first)  # type: ignore[assignment]
     else:
         config.load_incluster_config(  # type: ignore[no-untyped-call]
             client_configuration=configuration
@@ -66,6 +83,29 @@ async def load_configuration() -> Configuration:
     # The name of a resource is all that a log line needs; retries are the callers' matter.
     configuration.retries = None
     return configuration
+
+
+def _changed_at(file: Path) -> int:
+    return file.stat().st_mtime_ns
+
+
+def _token_of_file(kubeconfig: Path) -> Callable[[Configuration], Awaitable[None]]:
+    """Make a hook that takes up a token that was rotated, by the file's time of change."""
+    seen = _changed_at(kubeconfig)
+
+    async def refresh(configuration: Configuration) -> None:
+        nonlocal seen
+        changed = _changed_at(kubeconfig)
+        if changed == seen:
+            return
+        fresh = Configuration()
+        await config.load_kube_config(  # type: ignore[no-untyped-call]
+            client_configuration=fresh, persist_config=False
+        )
+        configuration.api_key = fresh.api_key
+        seen = changed
+
+    return refresh
 
 
 class Cluster:
@@ -82,6 +122,31 @@ class Cluster:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]
 
+    async def check_permissions(self, namespace: str | None) -> None:
+        """Ask whether the operator may do what it has to, in a namespace (``None``: in all).
+
+        :class:`PermissionMissingError` names the first thing that it may not.
+        """
+        reviews = AuthorizationV1Api(self._client)
+        for group, resource, subresource, verb in _NEEDED:
+            attributes = {
+                "group": group,
+                "resource": resource,
+                "subresource": subresource,
+                "verb": verb,
+                "namespace": namespace or "",
+            }
+            try:
+                review: Any = await reviews.create_self_subject_access_review(
+                    {"spec": {"resourceAttributes": attributes}},  # type: ignore[arg-type]
+                    _request_timeout=_REQUEST_TIMEOUT_S,
+                )
+            except _FAILURES as error:
+                raise ClusterError(f"asking for permissions failed: {_words(error)}") from error
+            if not review.status.allowed:
+                whole = f"{resource}/{subresource}" if subresource else resource
+                raise _permission(verb, whole, namespace)
+
     async def list_configbuilds(self, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
         """Yield every ConfigBuild of a namespace (``None``: of all), page by page."""
         token = ""
@@ -94,7 +159,7 @@ class Cluster:
                 raise CrdMissingError(
                     f"the API server does not know {PLURAL}.{GROUP}; apply crds/ first"
                 ) from error
-            except (ApiException, OSError, TimeoutError) as error:
+            except _FAILURES as error:
                 raise ClusterError(f"listing {PLURAL} failed: {_words(error)}") from error
             for item in page["items"]:
                 yield item
@@ -112,7 +177,7 @@ class Cluster:
             return None
         except ForbiddenException as error:
             raise _permission("get", PLURAL, key.namespace) from error
-        except (ApiException, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise ClusterError(f"reading ConfigBuild {key} failed: {_words(error)}") from error
         return dict(body)
 
@@ -141,7 +206,7 @@ class Cluster:
             return None
         except ForbiddenException as error:
             raise _permission("patch", f"{PLURAL}/status", key.namespace) from error
-        except (ApiException, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise ClusterError(f"writing status of {key} failed: {_words(error)}") from error
         return dict(answer)
 
@@ -157,7 +222,7 @@ class Cluster:
             raise SourceError(
                 "spec.config.configMap", _permission("get", "configmaps", namespace).message
             ) from error
-        except (ApiException, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise SourceError(
                 "spec.config.configMap.name", f"{name!r} could not be read: {_words(error)}"
             ) from error
@@ -177,7 +242,7 @@ class Cluster:
             pods: Any = await self._core.list_namespaced_pod(
                 namespace, label_selector=BUILD_LABEL, _request_timeout=_REQUEST_TIMEOUT_S
             )
-        except (ApiException, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             logger.warning("pods of %s cannot be listed (%s): no venv is removed", namespace, error)
             return None
         alive = [pod for pod in pods.items if pod.status.phase not in ("Succeeded", "Failed")]
@@ -192,7 +257,7 @@ class Cluster:
                 field_manager=FIELD_MANAGER,
                 _request_timeout=_REQUEST_TIMEOUT_S,
             )
-        except (ApiException, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             logger.warning("Event %s in %s not written: %s", event["reason"], namespace, error)
 
     async def _list_page(self, namespace: str | None, token: str) -> dict[str, Any]:

@@ -49,6 +49,10 @@ class ObjectCache:
         """Look up an object."""
         return self._bodies.get(key)
 
+    def was_deleted(self, key: ConfigKey) -> bool:
+        """Tell whether the last that was seen of an object is its deletion."""
+        return key not in self._bodies and key in self._deleted
+
     def keys(self) -> set[ConfigKey]:
         """Name all objects."""
         return set(self._bodies)
@@ -61,7 +65,7 @@ class ObjectCache:
             return False
         if self._deleted.get(key) == body["metadata"]["uid"]:
             return False
-        self._bodies[key] = body
+        self._bodies[key] = _lean(body)
         return known is None or _declaration(known) != _declaration(body)
 
     def remove(self, body: Body) -> bool:
@@ -75,6 +79,14 @@ class ObjectCache:
         if len(self._deleted) > _REMEMBERED_DELETIONS:
             self._deleted.popitem(last=False)
         return True
+
+
+def _lean(body: Body) -> Body:
+    """Leave out what takes most of the memory and nobody here reads: who wrote which field."""
+    if "managedFields" not in body["metadata"]:
+        return body
+    metadata = {name: v for name, v in body["metadata"].items() if name != "managedFields"}
+    return {**body, "metadata": {**metadata, "annotations": dict(_own_annotations(body))}}
 
 
 def _is_newer(body: Body, known: Body) -> bool:

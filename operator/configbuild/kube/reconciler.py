@@ -16,13 +16,14 @@ from configbuild.builds.service import Builds
 from configbuild.builds.state import Declared
 from configbuild.errors import (
     ClusterError,
+    JournalError,
     NotFoundError,
     QueueFullError,
     SourceError,
     SpecError,
     SuspendedError,
 )
-from configbuild.kube.client import Cluster
+from configbuild.kube.client import Cluster, PermissionMissingError
 from configbuild.kube.objects import Body, ObjectCache, declared_of, key_of
 from configbuild.kube.status_writer import StatusWriter
 from configbuild.kube.workqueue import WorkQueue
@@ -67,7 +68,10 @@ class Reconciler:
         self._failures: dict[ConfigKey, int] = {}
         self._builds: Builds | None = None
         self.status_writer = StatusWriter(
-            cluster=cluster, objects=self._objects, builds=lambda: self.builds
+            cluster=cluster,
+            objects=self._objects,
+            builds=lambda: self.builds,
+            gone=lambda body: self.observe(body, deleted=True),
         )
 
     @property
@@ -96,7 +100,13 @@ class Reconciler:
         """Give a config as last seen, or, if it was never seen, as the API server has it."""
         body = self._objects.get(key)
         if body is None and self._serves(key.namespace):
-            body = await self._cluster.get_configbuild(key)
+            try:
+                body = await self._cluster.get_configbuild(key)
+            except PermissionMissingError:
+                # With a namespace the operator's rights may go before its objects do.
+                if not self._objects.was_deleted(key):
+                    raise
+                return None
             if body is not None:
                 self._objects.put(body)
         return declared_of(body) if body is not None else None
@@ -145,11 +155,15 @@ class Reconciler:
             except ClusterError as error:
                 logger.warning("%s; the watch goes on", error)
                 continue
-            await self.builds.sweep(
-                listed,
-                namespaces=[n for n in self._namespaces if n is not None],
-                wearers=self._cluster,
-            )
+            try:
+                await self.builds.sweep(
+                    listed,
+                    namespaces=[n for n in self._namespaces if n is not None],
+                    wearers=self._cluster,
+                )
+            except Exception:
+                # What could not be removed now is tried again with the next list.
+                logger.exception("sweeping failed")
 
     async def _watch_the_clock(self) -> None:
         """Look at configs whose time has come, by the wall clock however it was set meanwhile."""
@@ -165,7 +179,7 @@ class Reconciler:
             logger.info("%s is gone", key)
         except (SpecError, SuspendedError) as error:
             logger.info("%s is not built: %s", key, error)
-        except (SourceError, QueueFullError, ClusterError) as error:
+        except (SourceError, QueueFullError, JournalError, ClusterError) as error:
             self._retry(key, error.message)
             return
         except Exception:

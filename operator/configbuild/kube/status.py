@@ -66,7 +66,7 @@ def render_status(
         "step": _running_step(newest),
         "conditions": _conditions(state, standing, previous.get("conditions") or []),
         "active": _active(state),
-        "build": _build(newest, queue_position) if newest else None,
+        "build": _build(state, newest, queue_position) if newest else None,
         "steps": [_step(step) for step in newest.steps] if newest and newest.steps else None,
         "fingerprint": _fingerprint(state),
         "log": _log(state, previous),
@@ -216,7 +216,7 @@ def _active(state: ConfigState) -> dict[str, Any] | None:
     }
 
 
-def _build(record: BuildRecord, queue_position: int | None) -> dict[str, Any]:
+def _build(state: ConfigState, record: BuildRecord, queue_position: int | None) -> dict[str, Any]:
     failure = None
     if record.reason is not None:
         failure = {
@@ -233,7 +233,7 @@ def _build(record: BuildRecord, queue_position: int | None) -> dict[str, Any]:
         "changedFrom": dict(record.changed_from) or None,
         "fingerprint": record.fingerprint,
         "attempt": record.attempt if record.attempt > 1 else None,
-        "retryAt": _time(retry_at(record)),
+        "retryAt": _time(state.retry_at(datetime.now(UTC))),
         "queuePosition": queue_position,
         "queuedAt": _time(record.queued_at),
         "startedAt": _time(record.started_at),
@@ -263,6 +263,13 @@ def _fingerprint(state: ConfigState) -> dict[str, Any] | None:
 
 def _log(state: ConfigState, previous: Mapping[str, Any]) -> dict[str, Any] | None:
     attempt = state.attempt
+    if attempt is None and state.healed_log is not None:
+        told = state.healed_log
+        return {
+            "lines": told.last.id,
+            "bytes": told.size_bytes,
+            "url": f"/api/v1/builds/{told.created.build_id}/events",
+        }
     if attempt is None:
         # Written by an earlier process, and still true: a journal does not grow after its end.
         known: dict[str, Any] | None = previous.get("log") if state.newest else None

@@ -52,10 +52,12 @@ class StatusWriter:
         cluster: Cluster,
         objects: ObjectCache,
         builds: Callable[[], BuildsView],
+        gone: Callable[[Body], None],
     ) -> None:
         self._cluster = cluster
         self._objects = objects
         self._builds = builds
+        self._gone = gone
         self._queue: WorkQueue[ConfigKey] = WorkQueue()
         self._written_at: dict[ConfigKey, float] = {}
         self._waiters: dict[ConfigKey, asyncio.Event] = {}
@@ -148,4 +150,4 @@ class StatusWriter:
             return
         gone = self._objects.get(key)
         if gone is not None:
-            self._objects.remove(gone)
+            self._gone(gone)

@@ -79,20 +79,26 @@ class Watcher:
 
     def _run_kopf(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
         try:
-            asyncio.run(
-                kopf.operator(
-                    registry=self._registry(loop),
-                    settings=watch_settings(),
-                    clusterwide=not self._namespaces,
-                    namespaces=list(self._namespaces),
-                    stop_flag=self._stop,
-                    ready_flag=self.ready,
-                )
-            )
+            asyncio.run(self._kopf(loop))
         except BaseException as error:  # noqa: BLE001 - handed over to whoever awaits run()
             _hand_over(loop, ended, error)
         else:
             _hand_over(loop, ended, None)
+
+    async def _kopf(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            await kopf.operator(
+                registry=self._registry(loop),
+                settings=watch_settings(),
+                clusterwide=not self._namespaces,
+                namespaces=list(self._namespaces),
+                stop_flag=self._stop,
+                ready_flag=self.ready,
+            )
+        finally:
+            # kopf waits for the flag in a thread of the loop's executor, which asyncio.run joins:
+            # without this, an operator whose kopf has died would live on.
+            self._stop.set()
 
     def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
