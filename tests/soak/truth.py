@@ -19,9 +19,6 @@ from typing import Any
 from tests.cluster.operation import Operator
 from tests.soak.witness import Witness
 
-# Whether an orphan is a finding, or only counted. Nobody sweeps them yet.
-ORPHANS_ARE_FINDINGS = False
-
 # How many builds a status keeps beside the newest (ADE_BUILD_HISTORY_LIMIT).
 HISTORY = 5
 
@@ -79,8 +76,7 @@ def examine(operator: Operator, witness: Witness) -> Truth:
         _examine_object(name, body, journals, venvs, truth)
         _examine_history(name, body, witness, truth)
     truth.findings += witness.untrue
-    if ORPHANS_ARE_FINDINGS:
-        truth.findings += [f"{count} orphans: {kind}" for kind, count in truth.orphans.items()]
+    truth.findings += [f"{count} orphans: {kind}" for kind, count in truth.orphans.items()]
     return truth
 
 
