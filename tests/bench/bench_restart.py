@@ -145,7 +145,7 @@ def _restart(operator: Operator, count: int, baseline_s: float) -> list[Figure]:
     writes = [
         entry
         for entry in operator.cluster.audit.entries(user=operator.user, since=mark)
-        if entry.verb not in ("get", "list", "watch")
+        if entry.writes
     ]
     return [
         Figure(

@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+# Created, answered and stored nowhere.
+REVIEWS = ("selfsubjectaccessreviews", "subjectaccessreviews", "tokenreviews")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
@@ -29,6 +32,11 @@ class AuditEntry:
     stage: str
     """`ResponseComplete`, for watches also `ResponseStarted` when they begin."""
     stage_timestamp: datetime
+
+    @property
+    def writes(self) -> bool:
+        """Whether the request asked for something to be stored: a review only asks."""
+        return self.verb not in ("get", "list", "watch") and self.resource not in REVIEWS
 
 
 class AuditLog:
