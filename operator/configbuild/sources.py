@@ -79,6 +79,10 @@ class SourceResolver:
         """
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+                if isinstance(spec.engine, PathSource) and isinstance(spec.config, PathSource):
+                    return await asyncio.to_thread(
+                        self._both_path_trees, namespace, spec.engine.path, spec.config.path
+                    )
                 return ResolvedSources(
                     engine=await self._tree(namespace, spec.engine, "spec.engine"),
                     config=await self._tree(namespace, spec.config, "spec.config"),
@@ -88,15 +92,23 @@ class SourceResolver:
                 "spec.config", f"could not be read within {RESOLVE_TIMEOUT_S:.0f} s"
             ) from None
 
+    def _both_path_trees(self, namespace: str, engine: str, config: str) -> ResolvedSources:
+        """Read both trees in one visit to a thread, since most configs have two."""
+        return ResolvedSources(
+            engine=self._path_tree(namespace, engine, "spec.engine.path"),
+            config=self._path_tree(namespace, config, "spec.config.path"),
+        )
+
+    def _path_tree(self, namespace: str, path: str, field: str) -> Tree:
+        root = self.layout.namespace_sources(namespace)
+        return _scan(root, path, field=field, limits=self.limits)
+
     async def _tree(self, namespace: str, source: ConfigSource, field: str) -> Tree | None:
         match source:
             case RequirementSource():
                 return None
             case PathSource(path=path):
-                root = self.layout.namespace_sources(namespace)
-                return await asyncio.to_thread(
-                    _scan, root, path, field=f"{field}.path", limits=self.limits
-                )
+                return await asyncio.to_thread(self._path_tree, namespace, path, f"{field}.path")
             case ConfigMapSource():
                 return await self._config_map_tree(namespace, source)
             case _:

@@ -86,48 +86,53 @@ class DirectoryTree:
 
 
 def _files_of(root: Path, limits: Limits) -> Iterator[tuple[str, TreeFile]]:
-    """Yield all files below ``root``, sorted by path, counting against the limits."""
+    """Yield all files below ``root``, sorted by path, counting against the limits.
+
+    Paths are plain strings here: every ensure of every config comes by, and pathlib would take most
+    of its time.
+    """
     budget = limits.bytes
-    paths = sorted(_walk(root, root), key=lambda path: path.relative_to(root).as_posix())
+    paths = sorted(_walk(str(root), "", root.name))
     if len(paths) > limits.files:
         raise TreeError(f"the source tree {root.name} has more than {limits.files} files")
     for path in paths:
-        content, executable = _read(path, budget)
+        content, executable = _read(f"{root}/{path}", path, budget)
         budget -= len(content)
-        yield path.relative_to(root).as_posix(), TreeFile(content=content, executable=executable)
+        yield path, TreeFile(content=content, executable=executable)
 
 
-def _walk(directory: Path, root: Path) -> Iterator[Path]:
+def _walk(directory: str, prefix: str, tree: str) -> Iterator[str]:
+    """Yield the paths of all files below a directory, with ``prefix`` in front."""
     with os.scandir(directory) as entries:
         for entry in entries:
-            path = Path(entry.path)
+            path = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in _IGNORED_DIRECTORIES:
-                    yield from _walk(path, root)
+                    yield from _walk(entry.path, f"{path}/", tree)
             elif entry.is_file(follow_symlinks=False):
                 yield path
             else:
                 raise TreeError(
-                    f"{_told(path.relative_to(root))} in the source tree {root.name} is a link or a"
-                    " special file; only plain files and folders are built from"
+                    f"{_told(path)} in the source tree {tree} is a link or a special file; only"
+                    " plain files and folders are built from"
                 )
 
 
-def _told(path: Path) -> str:
+def _told(path: str) -> str:
     """Write a name so that it can be written down, also one that is no UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _read(path: Path, budget: int) -> tuple[bytes, bool]:
+def _read(file_path: str, path: str, budget: int) -> tuple[bytes, bool]:
     # O_NOFOLLOW: between the walk and here the file may have become a link to something else.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    descriptor = os.open(file_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise TreeError(f"{path.name} is not a plain file")
+            raise TreeError(f"{_told(path)} is not a plain file")
         content = file.read(budget + 1)
     if len(content) > budget:
-        raise TreeError(f"the source tree is too large (at {path.name})")
+        raise TreeError(f"the source tree is too large (at {_told(path)})")
     return content, bool(status.st_mode & 0o100)
 
 

@@ -29,9 +29,6 @@ CONFIGS = ("invoices", "ledger", "payroll", "stock")
 LONGEST_LIFE_S = 1.5
 
 # What a killed operator leaves is killed by the launchers, at once; a busy machine takes longer.
-# The first sweep comes ten seconds after a start.
-SWEPT_S = 60.0
-
 GONE_S = 15.0
 
 # Some builds wait their turn at the end; a build takes a second, or several on a busy machine.
@@ -157,7 +154,6 @@ class Soak:
             if name not in self.declared:
                 self.apply(name)
         self.settle(witness)
-        self.sweep(witness)
         truth = examine(self.operator, witness)
         self.expect_what_is_declared()
         self.delete_all(truth)
@@ -247,23 +243,6 @@ class Soak:
             wait_until_settled(self.operator, witness)
         except TimeoutError as error:
             self.findings.append(str(error))
-
-    def sweep(self, witness: Witness) -> None:
-        """Have an operator without patience take over, and wait until nothing is nobody's."""
-        self.operator.stop()
-        self.operator.settings.update(ADE_ORPHAN_GRACE_SECONDS="0", ADE_RELIST_SECONDS="1")
-        self.operator.launch()
-        self.operator.await_ready()
-        try:
-            wait_until(
-                lambda: not examine(self.operator, witness).orphans.total(),
-                what="what belongs to nobody is swept away",
-                timeout_s=SWEPT_S,
-                interval_s=1.0,
-            )
-        except TimeoutError as error:
-            self.findings.append(str(error))
-        self.settle(witness)
 
     def expect_what_is_declared(self) -> None:
         """See that each object has the right build, or says why it has none."""

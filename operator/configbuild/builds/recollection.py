@@ -64,8 +64,9 @@ async def _adopt_unnamed(state: ConfigState, journals: Journals, layout: Layout)
     Without this it would be built once more.
     """
     newest = state.newest.id if state.newest is not None else ""
-    for venv in await asyncio.to_thread(kept_venvs, layout.config_venvs(state.key)):
-        if venv.build_id <= newest or venv.uid != state.uid:
+    folder = layout.config_venvs(state.key)
+    for venv in await asyncio.to_thread(kept_venvs, folder, after=newest):
+        if venv.uid != state.uid:
             continue
         told = await asyncio.to_thread(journals.summary, venv.build_id)
         paths = layout.build(state.key, venv.build_id)

@@ -140,9 +140,9 @@ class Sweep:
         return time.time() - changed > self.rules.orphan_grace_s
 
 
-def kept_venvs(folder: Path) -> list[Kept]:
-    """List the venvs in a config's folder, oldest first."""
-    return [_kept(path, build_id) for path, build_id in _builds_in(folder)]
+def kept_venvs(folder: Path, *, after: str = "") -> list[Kept]:
+    """List the venvs in a config's folder, oldest first; those of builds after ``after`` only."""
+    return [_kept(path, build_id) for path, build_id in _builds_in(folder) if build_id > after]
 
 
 def _kept(path: Path, build_id: BuildId) -> Kept:

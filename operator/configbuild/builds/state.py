@@ -94,12 +94,8 @@ class ActiveBuild:
     def usable(self, layout: Layout, key: ConfigKey) -> bool:
         """Whether it stands on disk: its receipt, and an interpreter that can be executed."""
         paths = layout.build(key, self.build_id)
-        receipt = read_receipt(paths.receipt)
-        return (
-            receipt is not None
-            and receipt.get("build_id") == self.build_id
-            and os.access(paths.python, os.X_OK)
-        )
+        # The receipt is written whole or not at all, so that it is there says enough.
+        return paths.receipt.exists() and os.access(paths.python, os.X_OK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,11 +43,21 @@ class ObjectCache:
 
     def __init__(self) -> None:
         self._bodies: dict[ConfigKey, Body] = {}
+        self._declared: dict[ConfigKey, Declared] = {}
         self._deleted: OrderedDict[ConfigKey, str] = OrderedDict()
 
     def get(self, key: ConfigKey) -> Body | None:
         """Look up an object."""
         return self._bodies.get(key)
+
+    def declared(self, key: ConfigKey) -> Declared | None:
+        """Give what an object declares; read once for each version that is seen."""
+        body = self._bodies.get(key)
+        if body is None:
+            return None
+        if key not in self._declared:
+            self._declared[key] = declared_of(body)
+        return self._declared[key]
 
     def was_deleted(self, key: ConfigKey) -> bool:
         """Tell whether the last that was seen of an object is its deletion."""
@@ -66,6 +76,7 @@ class ObjectCache:
         if self._deleted.get(key) == body["metadata"]["uid"]:
             return False
         self._bodies[key] = _lean(body)
+        self._declared.pop(key, None)
         return known is None or _declaration(known) != _declaration(body)
 
     def remove(self, body: Body) -> bool:
@@ -75,6 +86,7 @@ class ObjectCache:
         if known is not None and known["metadata"]["uid"] != body["metadata"]["uid"]:
             return False
         self._bodies.pop(key, None)
+        self._declared.pop(key, None)
         self._deleted[key] = body["metadata"]["uid"]
         if len(self._deleted) > _REMEMBERED_DELETIONS:
             self._deleted.popitem(last=False)

@@ -24,7 +24,7 @@ from configbuild.errors import (
     SuspendedError,
 )
 from configbuild.kube.client import Cluster, PermissionMissingError
-from configbuild.kube.objects import Body, ObjectCache, declared_of, key_of
+from configbuild.kube.objects import Body, ObjectCache, key_of
 from configbuild.kube.status_writer import StatusWriter
 from configbuild.kube.workqueue import WorkQueue
 from configbuild.model import ConfigKey
@@ -109,7 +109,7 @@ class Reconciler:
                 return None
             if body is not None:
                 self._objects.put(body)
-        return declared_of(body) if body is not None else None
+        return self._objects.declared(key)
 
     def changed(self, key: ConfigKey) -> None:
         """Take note that the state of a config changed; its status follows."""

@@ -29,6 +29,9 @@ _RETRY_S = 2.0
 
 _WORKERS = 4
 
+# How often the last status of an object is tried, each time on what the object is by then.
+_FLUSH_TRIES = 5
+
 # How long an HTTP answer waits for the status to be written before it is given all the same.
 _WAIT_S = 5.0
 
@@ -92,21 +95,25 @@ class StatusWriter:
     async def flush(self) -> None:
         """Write what is marked, once, when nothing else will: at the operator's end."""
         for key in self._objects.keys():  # noqa: SIM118 - not a mapping
-            await self._write(key)
+            # A write that was cut off may have moved the object on: then once more.
+            for _ in range(_FLUSH_TRIES):
+                if await self._write(key):
+                    break
 
     def _names(self, key: ConfigKey, build_id: BuildId) -> bool:
         status = (self._objects.get(key) or {}).get("status") or {}
         known = [status.get("build") or {}, *(status.get("history") or [])]
         return any(row.get("id") == build_id for row in known)
 
-    async def _write(self, key: ConfigKey) -> None:
+    async def _write(self, key: ConfigKey) -> bool:
+        """Write a status that differs; whether it now says what is so."""
         body, state = self._objects.get(key), self._builds().state(key)
         if body is None or state is None or state.uid != body["metadata"]["uid"]:
             self._written_at.pop(key, None)
-            return
+            return True
         if state.fingerprint is None and state.problem is None:
             # Not looked at yet since this process began: what stands was true, so it stands.
-            return
+            return True
         old: dict[str, Any] = dict(body.get("status") or {})
         position = self._builds().queue_position(state.newest.id) if state.newest else None
         if position is not None and position > TOLD_POSITIONS:
@@ -114,13 +121,14 @@ class StatusWriter:
         new = render_status(state, queue_position=position, previous=old)
         patch = merge_patch(old, new)
         if not patch:
-            return
+            return True
         self._written_at[key] = asyncio.get_running_loop().time()
         try:
-            await self._patch(key, body, patch, old, new)
+            return await self._patch(key, body, patch, old, new)
         except ClusterError as error:
             logger.warning("%s; trying again", error)
             self._queue.add_after(key, _RETRY_S)
+            return False
 
     async def _patch(
         self,
@@ -129,18 +137,19 @@ class StatusWriter:
         patch: dict[str, Any],
         old: dict[str, Any],
         new: dict[str, Any],
-    ) -> None:
+    ) -> bool:
         version = body["metadata"]["resourceVersion"]
         written = await self._cluster.patch_status(key, patch, resource_version=version)
         if written is None:
             await self._refresh(key)
             self._queue.add(key)
-            return
+            return False
         self._objects.put(written)
         if key in self._waiters:
             self._waiters.pop(key).set()
         for event in announcements(written, old, new):
             await self._cluster.create_event(key.namespace, event)
+        return True
 
     async def _refresh(self, key: ConfigKey) -> None:
         """Read an object that has moved on since it was seen last."""

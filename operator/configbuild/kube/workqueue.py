@@ -41,7 +41,7 @@ class WorkQueue(Generic[K]):
             timer.cancel()
         self._timers[key] = loop.call_later(delay_s, self._fire, key)
 
-    async def work(self, handle: Callable[[K], Awaitable[None]]) -> None:
+    async def work(self, handle: Callable[[K], Awaitable[object]]) -> None:
         """Work on keys until cancelled; run as many of these as there shall be workers."""
         while True:
             key = await self._ready.get()
