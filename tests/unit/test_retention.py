@@ -137,3 +137,11 @@ def test_journals_that_nothing_remembers_are_listed_after_the_grace(sweep: Sweep
 def _age(path: Path, seconds: float) -> None:
     then = path.stat().st_mtime - seconds
     os.utime(path, (then, then))
+
+
+def test_history_says_whom_it_has_no_room_for() -> None:
+    known = state(None, record(4, HOUR), record(2, 2 * HOUR))
+    known.history_limit = 2
+    assert known.remember(record(3, HOUR)) == [record(2, 2 * HOUR)]
+    assert [row.id for row in known.history] == [build_id(4), build_id(3)]
+    assert known.remember(record(1, DAY)) == [record(1, DAY)]

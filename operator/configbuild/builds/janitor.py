@@ -101,9 +101,9 @@ class Janitor:
             healed = await asyncio.to_thread(
                 heal, record, journals=self._journals, layout=self._sweep.layout
             )
-            state.remember(healed)
-            if healed in state.history:
-                self._registry.name(state)
-                self._changed(state.key)
-            else:
-                await asyncio.to_thread(self._journals.remove, build_id)
+            dropped = state.remember(healed)
+            self._registry.name(state)
+            for gone in dropped:
+                if state.active is None or state.active.build_id != gone.id:
+                    await self._registry.forget(gone.id)
+            self._changed(state.key)

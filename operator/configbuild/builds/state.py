@@ -222,11 +222,16 @@ class ConfigState:
         """List every build that is known, newest first."""
         return [*([self.newest] if self.newest else []), *self.history]
 
-    def remember(self, record: BuildRecord) -> None:
-        """Take an earlier build into history that had been told of nowhere; ids sort by time."""
+    def remember(self, record: BuildRecord) -> list[BuildRecord]:
+        """Take an earlier build into history that had been told of nowhere; ids sort by time.
+
+        Returns the records that history has no room for, which may be this one.
+        """
         self.history.append(record)
         self.history.sort(key=lambda known: known.id, reverse=True)
+        dropped = self.history[self.history_limit :]
         del self.history[self.history_limit :]
+        return dropped
 
     def begin(self, attempt: Attempt) -> list[BuildRecord]:
         """Make ``attempt`` the newest build; returns the records that history has no room for."""
