@@ -59,7 +59,7 @@ def _archive(**fields: Any) -> Spec:
 
 
 def _index(**fields: Any) -> Spec:
-    return _with(install={"index": {"url": "https://pypi.example/simple", **fields}})
+    return _with(install={"index": {"url": "https://index.example/simple", **fields}})
 
 
 _BEGINS_WITH_NAME = "must be a PEP 508 requirement that begins with a package name"
@@ -100,7 +100,7 @@ def _bad(name: str, spec: Spec, field: str, message: str) -> BadSpec:
 def _bad_requirements() -> list[BadSpec]:
     texts = {
         "option": ("-r requirements.txt", _BEGINS_WITH_NAME),
-        "long option": ("--index-url=https://pypi.example", _BEGINS_WITH_NAME),
+        "long option": ("--index-url=https://index.example", _BEGINS_WITH_NAME),
         "absolute path": ("/srv/engine", _BEGINS_WITH_NAME),
         "relative path": ("./engine", _BEGINS_WITH_NAME),
         "leading space": (" ade", _BEGINS_WITH_NAME),
@@ -542,7 +542,7 @@ GOOD_SPECS: dict[str, Spec] = {
             "dependencies": True,
             "constraints": ["pandas<3", "numpy>=2; python_version >= '3.12'"],
             "index": {
-                "url": "https://pypi.example/simple",
+                "url": "https://index.example/simple",
                 "extraUrls": ["https://more.example/simple", "https://host:8443/simple?a=b"],
                 "secretRef": {"name": "index.login"},
             },
@@ -568,7 +568,7 @@ GOOD_SPECS: dict[str, Spec] = {
     "path with dots in its names": _config(path="rules..old/.hidden/v1.2"),
     "path of the whole namespace": _config(path="."),
     "pip with an index": _with(
-        install={"installer": "pip", "index": {"url": "https://pypi.example/simple"}}
+        install={"installer": "pip", "index": {"url": "https://index.example/simple"}}
     ),
     "wheels only": _with(engine={"requirement": "ade-engine"}, install={"onlyBinary": True}),
     "trees where wheels only is off": {**_config(path="a"), "install": {"onlyBinary": False}},

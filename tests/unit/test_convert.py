@@ -39,7 +39,7 @@ def test_least_spec_gets_everything_from_the_settings() -> None:
         python="3.11",
         engine="Ade_Engine == 2",
         installer=Installer.PIP,
-        index_url="https://pypi.example/simple",
+        index_url="https://index.example/simple",
         verify_imports=("ade",),
         timeout_s=1.0,
         ttl_s=2.0,
@@ -53,7 +53,7 @@ def test_least_spec_gets_everything_from_the_settings() -> None:
         config=PathSource(path="rules"),
         python="3.11",
         install=InstallOptions(
-            installer=Installer.PIP, index=IndexOptions(urls=("https://pypi.example/simple",))
+            installer=Installer.PIP, index=IndexOptions(urls=("https://index.example/simple",))
         ),
         verify_imports=("ade",),
         timeout_s=1.0,
