@@ -38,13 +38,17 @@ _SEPARATORS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildCreated:
-    """The build exists; nothing has run yet."""
+    """The build exists; nothing has run yet.
+
+    ``config_uid`` tells a deleted and recreated config apart; empty where nobody knew it.
+    """
 
     TYPE: ClassVar[Literal["build.created"]] = "build.created"
     status: BuildStatus
     config_id: str
     workspace_id: str
     trigger: Trigger
+    config_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

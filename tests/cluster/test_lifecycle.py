@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_cancel_token_ends_the_running_build_and_request_tries_again(
     assert status["build"]["trigger"] == "Requested"
 
 
-def test_earlier_build_can_be_activated_and_stands_until_the_annotation_goes(
+def test_earlier_build_can_be_activated_and_the_declared_one_is_used_again_afterwards(
     operator: Operator,
 ) -> None:
     operator.apply("invoices", SPEC)
@@ -77,8 +78,34 @@ def test_earlier_build_can_be_activated_and_stands_until_the_annotation_goes(
     operator.start()
     assert operator.get("invoices")["status"]["active"]["buildId"] == first
     _annotate(operator, activate=None)
-    back = _status_when(operator, lambda s: s["active"]["buildId"] not in (first, second))
+    back = _status_when(operator, lambda s: s["active"]["buildId"] != first)
+    # What is declared is kept, so it is not built once more.
+    assert back["active"]["buildId"] == second
     assert "pinned" not in back["active"]
+    assert back["build"]["id"] == second
+
+
+def test_spec_that_goes_back_has_its_earlier_build_used_again(operator: Operator) -> None:
+    operator.apply("invoices", SPEC)
+    first = operator.wait_for("invoices", "Ready")["status"]["active"]["buildId"]
+    write_package(operator.sources / "other", "ade-config", module_source="OTHER = 1\n")
+    operator.apply("invoices", {**SPEC, "config": {"path": "other"}})
+    second = operator.wait_for("invoices", "Ready")["status"]["active"]["buildId"]
+    assert second != first
+    operator.apply("invoices", SPEC)
+    body = operator.wait_for("invoices", "Ready")
+    status = body["status"]
+    assert (status["active"]["buildId"], status["build"]["id"]) == (first, second)
+    assert first in condition_of(body, "Ready")["message"]
+    # Another process finds the same, and a venv that is gone is none to go back to.
+    assert operator.stop() == 0
+    shutil.rmtree(operator.directory / "venvs" / operator.namespace / "invoices" / _ulid(second))
+    operator.start()
+    assert operator.get("invoices")["status"]["active"]["buildId"] == first
+    operator.apply("invoices", {**SPEC, "config": {"path": "other"}})
+    rebuilt = _status_when(operator, lambda s: s["active"]["buildId"] != first)
+    assert rebuilt["active"]["buildId"] not in (first, second)
+    assert rebuilt["build"]["trigger"] == "SpecChanged"
 
 
 @pytest.mark.parametrize(
@@ -226,3 +253,7 @@ def _status_when(operator: Operator, holds: Any) -> dict[str, Any]:
         return wait_until(look, what="the status says so", timeout_s=60)
     except TimeoutError as error:
         raise AssertionError(f"{error}: {operator.get('invoices')['status']}") from None
+
+
+def _ulid(build_id: str) -> str:
+    return build_id.removeprefix("build_").lower()

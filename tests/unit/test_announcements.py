@@ -99,6 +99,36 @@ FAILED = failed("InstallEngineFailed", "no such package")
             id="rebuild says what changed",
         ),
         pytest.param(
+            {**build("active", 2), "active": {"buildId": "b2"}},
+            {**build("active", 2), "active": {"buildId": "b1"}},
+            [
+                (
+                    "Normal",
+                    "BuildReactivated",
+                    "b1 is the active build again: it is what is declared again",
+                )
+            ],
+            id="back to a kept build",
+        ),
+        pytest.param(
+            {**build("active", 2), "active": {"buildId": "b2"}},
+            {**build("active", 2), "active": {"buildId": "b1", "pinned": True}},
+            [
+                (
+                    "Normal",
+                    "BuildReactivated",
+                    "b1 is the active build again: chosen by ade.dev/activate",
+                )
+            ],
+            id="a chosen build",
+        ),
+        pytest.param(
+            {**build("building", 2), "active": {"buildId": "b1"}},
+            {**build("active", 2), "active": {"buildId": "b2"}},
+            [("Normal", "BuildSucceeded", "b2 (Initial)")],
+            id="a new build is told once",
+        ),
+        pytest.param(
             NEVER_SEEN,
             problem("InvalidSpec", "spec.ttl: no"),
             [("Warning", "InvalidSpec", "spec.ttl: no")],

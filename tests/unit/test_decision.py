@@ -76,6 +76,24 @@ def running(fingerprint: str = SAME, **changes: Any) -> dict[str, Any]:
             id="current again after another one failed",
         ),
         pytest.param(standing(**running(OTHER)), Verdict.REUSE, id="current, another one runs"),
+        # An earlier build is declared again.
+        pytest.param(standing(OTHER, kept=True), Verdict.RESTORE, id="kept, another is active"),
+        pytest.param(
+            standing(OTHER, kept=True, requested=True), Verdict.RESTORE, id="kept, and asked for"
+        ),
+        pytest.param(
+            standing(OTHER, kept=True, **running(OTHER)),
+            Verdict.RESTORE,
+            id="kept, another one runs",
+        ),
+        pytest.param(
+            standing(OTHER, kept=True, pinned=True), Verdict.REUSE, id="kept, another is pinned"
+        ),
+        pytest.param(
+            standing(OTHER, kept=True, newest=ended("InstallFailed")),
+            Verdict.NOTHING,
+            id="kept, and forced anew in vain",
+        ),
         # Rule 2: what failed stays so.
         pytest.param(facts(newest=ended("InstallFailed")), Verdict.NOTHING, id="failed before"),
         pytest.param(facts(newest=ended("Timeout")), Verdict.NOTHING, id="ran out of time"),
@@ -275,3 +293,7 @@ def test_safe_mode_is_not_tried_again_before_it_is_off() -> None:
     newest = ended("SafeMode")
     assert decide(facts(newest=newest, safe_mode=True)).verdict is Verdict.NOTHING
     assert decide(facts(newest=newest)).trigger is Trigger.RETRY
+
+
+def test_force_builds_anew_what_is_kept() -> None:
+    assert decide(standing(OTHER, kept=True, force=True)).verdict is Verdict.BUILD

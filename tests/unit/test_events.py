@@ -88,10 +88,11 @@ def event(body: Body) -> Event:
                 config_id="invoices",
                 workspace_id="finance",
                 trigger=Trigger.SPEC_CHANGED,
+                config_uid="5f0c",
             ),
             (
                 b'"type":"build.created","status":"queued","config_id":"invoices",'
-                b'"workspace_id":"finance","trigger":"SpecChanged"}\n'
+                b'"workspace_id":"finance","trigger":"SpecChanged","config_uid":"5f0c"}\n'
             ),
         ),
         (

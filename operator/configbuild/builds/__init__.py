@@ -2,7 +2,8 @@
 
 * ``attempt``: one build, from the queue to its end.
 * ``records``: what is told of a build, live or from its journal.
-* ``decision``: the rules of ensure, pure.
+* ``ask``: what somebody asks beyond what is declared, and the answer.
+* ``decision``, ``enactment``: the rules of ensure, pure; and the doing of what they say.
 * ``queue``: who is next.
 * ``state``: what is known of one config.
 * ``registry``: all configs, and the builds of each by id.

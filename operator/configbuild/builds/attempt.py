@@ -53,6 +53,7 @@ class Attempt:
                 config_id=request.key.name,
                 workspace_id=request.key.namespace,
                 trigger=request.trigger,
+                config_uid=request.uid,
             )
         )
         self.record = replace(

@@ -29,6 +29,8 @@ class Verdict(Enum):
 
     REUSE = auto()
     """The active build is what is declared."""
+    RESTORE = auto()
+    """An earlier build that is kept is what is declared (again): the pointer moves back to it."""
     NOTHING = auto()
     """The newest build of this fingerprint ended without success; trying again would not help."""
     JOIN = auto()
@@ -43,7 +45,8 @@ class Facts:
 
     ``active_fingerprint`` is ``None`` without an active build; ``active_usable`` says whether it
     stands on disk, ``active_expired`` whether it has outlived its ttl; ``pinned`` that a person
-    chose it. ``known_inputs`` are those of the active or else the newest build. ``retry_due``: the
+    chose it. ``kept``: another verified build on disk is what is declared, and has not outlived its
+    ttl. ``known_inputs`` are those of the active or else the newest build. ``retry_due``: the
     newest build failed for a passing reason, and has waited long enough. ``safe_mode``: the
     operator starts no process.
     """
@@ -54,6 +57,7 @@ class Facts:
     active_usable: bool
     active_expired: bool = False
     pinned: bool = False
+    kept: bool = False
     known_inputs: dict[str, str]
     running: BuildRecord | None
     newest: BuildRecord | None
@@ -88,6 +92,8 @@ def decide(facts: Facts) -> Decision:
             return Decision(verdict=Verdict.REUSE)
         if running is None and not facts.requested and _is_settled(facts):
             return Decision(verdict=Verdict.NOTHING)
+        if facts.kept and not _ended_badly(facts):
+            return Decision(verdict=Verdict.RESTORE)
     changed = facts.declared.changed_from(facts.known_inputs) if facts.known_inputs else ()
     return Decision(
         verdict=Verdict.BUILD,
@@ -125,13 +131,21 @@ def retry_at(newest: BuildRecord | None) -> datetime | None:
 def _is_settled(facts: Facts) -> bool:
     """Whether the newest build of this fingerprint ended badly for a reason that stays."""
     newest = facts.newest
-    if newest is None or newest.fingerprint != facts.declared.value:
-        return False
-    if newest.status not in (BuildStatus.FAILED, BuildStatus.CANCELED):
+    if newest is None or not _ended_badly(facts):
         return False
     if newest.reason == SAFE_MODE:
         return facts.safe_mode
     return not is_due_again(newest, facts.previous) and not facts.retry_due
+
+
+def _ended_badly(facts: Facts) -> bool:
+    """Whether the newest build is of this fingerprint and was not verified."""
+    newest = facts.newest
+    return (
+        newest is not None
+        and newest.fingerprint == facts.declared.value
+        and newest.status in (BuildStatus.FAILED, BuildStatus.CANCELED)
+    )
 
 
 def _trigger(facts: Facts, changed: tuple[str, ...]) -> Trigger:

@@ -13,6 +13,7 @@ from configbuild.builds.records import record_of
 from configbuild.builds.registry import Registry
 from configbuild.builds.retention import Sweep, outdated, removable
 from configbuild.builds.state import ConfigState
+from configbuild.events import BuildCreated, Event
 from configbuild.files import remove_tree
 from configbuild.journal import Journals
 from configbuild.model import BuildId, ConfigKey
@@ -67,7 +68,7 @@ class Janitor:
         for build_id in await asyncio.to_thread(
             self._sweep.unknown_journals, self._registry.known()
         ):
-            await self._sweep_journal(build_id, namespaces)
+            await self._sweep_journal(build_id, uids, namespaces)
 
     async def _sweep_config(self, state: ConfigState, wearers: Wearers) -> None:
         now = datetime.now(UTC)
@@ -86,18 +87,31 @@ class Janitor:
             if worn is not None and build_id not in worn:
                 await asyncio.to_thread(self._sweep.remove, state.key, build_id)
 
-    async def _sweep_journal(self, build_id: BuildId, namespaces: Collection[str]) -> None:
+    def _owner(self, created: Event) -> ConfigState | None:
+        """Find the config that a journal belongs to; a recreated one of the name is another."""
+        state = self._registry.states.get(record_of(created).key)
+        assert isinstance(created.body, BuildCreated)
+        same = state is not None and created.body.config_uid in ("", state.uid)
+        return state if same else None
+
+    async def _sweep_journal(
+        self, build_id: BuildId, uids: Mapping[ConfigKey, str], namespaces: Collection[str]
+    ) -> None:
         """Take the journal of a build that no status names into history, or remove it."""
         told = await asyncio.to_thread(self._journals.summary, build_id)
         record = record_of(told.created) if told is not None else None
         if record is not None and namespaces and record.key.namespace not in namespaces:
             return
-        state = self._registry.states.get(record.key) if record is not None else None
+        if record is not None and self._is_not_seen_yet(record.key, uids):
+            return
+        state = self._owner(told.created) if told is not None else None
         if record is None or state is None:
             logger.info("removing the journal of %s, which belongs to no ConfigBuild", build_id)
             await asyncio.to_thread(self._journals.remove, build_id)
             return
         async with state.lock:
+            if self._registry.states.get(state.key) is not state or self._is_known(build_id):
+                return  # Only now was its status read, or it was deleted meanwhile.
             healed = await asyncio.to_thread(
                 heal, record, journals=self._journals, layout=self._sweep.layout
             )
@@ -107,3 +121,10 @@ class Janitor:
                 if state.active is None or state.active.build_id != gone.id:
                     await self._registry.forget(gone.id)
             self._changed(state.key)
+
+    def _is_not_seen_yet(self, key: ConfigKey, uids: Mapping[ConfigKey, str]) -> bool:
+        """Tell whether an object's status, which may well name the build, is still to be read."""
+        return key in uids and key not in self._registry.states
+
+    def _is_known(self, build_id: BuildId) -> bool:
+        return self._registry.state_of(build_id) is not None

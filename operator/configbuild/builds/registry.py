@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from configbuild.builds.records import BuildRecord
+from configbuild.builds.records import BuildRecord, record_of
 from configbuild.builds.state import ConfigState
 from configbuild.journal import Journals
 from configbuild.model import BuildId, ConfigKey
@@ -39,6 +40,18 @@ class Registry:
         state = self.state_of(build_id)
         records = state.all_records() if state is not None else []
         return next((record for record in records if record.id == build_id), None)
+
+    async def find(self, build_id: BuildId) -> BuildRecord | None:
+        """Find a build: remembered, or told of by its journal."""
+        record = self.record(build_id)
+        if record is not None:
+            return record
+        told = await asyncio.to_thread(self._journals.summary, build_id)
+        if told is None:
+            return None
+        later = [event for event in (told.first_step, told.ended) if event is not None]
+        # One event of a step says when the build began, and nothing of the other steps.
+        return replace(record_of(told.created, later), steps=())
 
     async def forget(self, build_id: BuildId) -> None:
         """Forget a build and remove its journal."""

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from configbuild.builds.records import BuildRecord
-from configbuild.builds.state import ConfigState
+from configbuild.builds.state import ActiveBuild, ConfigState
 from configbuild.files import remove_tree
 from configbuild.journal import Journals
 from configbuild.layout import Layout
@@ -143,6 +143,18 @@ class Sweep:
 def kept_venvs(folder: Path, *, after: str = "") -> list[Kept]:
     """List the venvs in a config's folder, oldest first; those of builds after ``after`` only."""
     return [_kept(path, build_id) for path, build_id in _builds_in(folder) if build_id > after]
+
+
+def kept_build(state: ConfigState, fingerprint: str, *, layout: Layout) -> ActiveBuild | None:
+    """Find the latest verified build of this very object that has a fingerprint. Blocking."""
+    for venv in reversed(kept_venvs(layout.config_venvs(state.key))):
+        if venv.uid != state.uid:
+            continue
+        paths = layout.build(state.key, venv.build_id)
+        found = ActiveBuild.from_receipt(paths, venv.build_id, state.uid)
+        if found and found.fingerprint == fingerprint and found.usable(layout, state.key):
+            return found
+    return None
 
 
 def _kept(path: Path, build_id: BuildId) -> Kept:

@@ -5,41 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from configbuild.builds.acts import follow_tokens
+from configbuild.builds.ask import NOTHING_BEYOND, Ask, Ensured
 from configbuild.builds.attempt import Attempt
-from configbuild.builds.decision import (
-    SUPERSEDED,
-    Decision,
-    Facts,
-    Verdict,
-    decide,
-    retry_at,
-)
+from configbuild.builds.decision import SUPERSEDED, Decision, Facts, decide, retry_at
+from configbuild.builds.enactment import Enactment
 from configbuild.builds.janitor import Janitor, Wearers
 from configbuild.builds.recollection import recollect
-from configbuild.builds.records import BuildRecord, record_of
+from configbuild.builds.records import BuildRecord
 from configbuild.builds.registry import Registry
-from configbuild.builds.retention import Rules, Sweep
+from configbuild.builds.retention import Rules, Sweep, kept_build
 from configbuild.builds.runner import BuildRunner
 from configbuild.builds.state import ActiveBuild, ConfigState, Declared, Problem
 from configbuild.builds.tokens import Handled, TokenKind
 from configbuild.builds.workshop import Reader, Wanted, Workshop
 from configbuild.errors import (
-    BuildRunningError,
     JournalError,
     NotFoundError,
     QueueFullError,
     SourceError,
     SpecError,
-    SuspendedError,
 )
 from configbuild.files import remove_tree
 from configbuild.journal import Journals
-from configbuild.model import BuildId, ConfigKey, Trigger
+from configbuild.model import BuildId, ConfigKey
 
 logger = logging.getLogger(__name__)
 
@@ -59,32 +52,6 @@ class Listener(Protocol):
 
     def settled(self, key: ConfigKey) -> None:
         """Take notice that a build has ended; what is declared may ask for another by now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What somebody asks beyond what is declared.
-
-    ``requested``: try again what failed; ``force``: build anew in any case; without ``join`` a
-    build that runs already is an error (:class:`BuildRunningError`).
-    """
-
-    requested: bool = False
-    force: bool = False
-    join: bool = True
-
-    @property
-    def explicit(self) -> bool:
-        """Whether a person or program asked, rather than a declaration."""
-        return self.requested or self.force
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ensured:
-    """What ensure did, and the build that it speaks of, where there is one."""
-
-    verdict: Verdict
-    record: BuildRecord | None
 
 
 class Builds:
@@ -118,6 +85,13 @@ class Builds:
             moved=lambda attempt: listener.changed(attempt.request.key),
         )
         self._registry = Registry(journals)
+        self._enactment = Enactment(
+            workshop=workshop,
+            journals=journals,
+            registry=self._registry,
+            runner=self._runner,
+            changed=listener.changed,
+        )
         self._janitor = Janitor(
             registry=self._registry,
             sweep=Sweep(layout=workshop.layout, journals=journals, rules=retention or Rules()),
@@ -133,7 +107,7 @@ class Builds:
     async def ensure(
         self,
         key: ConfigKey,
-        ask: Ask = Ask(),
+        ask: Ask = NOTHING_BEYOND,
     ) -> Ensured:
         """See to it that the config has the build that its declaration asks for.
 
@@ -197,15 +171,7 @@ class Builds:
 
     async def find(self, build_id: BuildId) -> BuildRecord | None:
         """Look up a build: live, remembered, or from its journal."""
-        record = self._registry.record(build_id)
-        if record is not None:
-            return record
-        told = await asyncio.to_thread(self._journals.summary, build_id)
-        if told is None:
-            return None
-        later = [event for event in (told.first_step, told.ended) if event is not None]
-        # One event of a step says when the build began, and nothing of the other steps.
-        return replace(record_of(told.created, later), steps=())
+        return await self._registry.find(build_id)
 
     async def wait(self, build_id: BuildId) -> None:
         """Wait until a build has ended; returns at once for one that is not live."""
@@ -252,9 +218,8 @@ class Builds:
         except (SpecError, SourceError) as error:
             self._note_problem(state, declared, error)
             raise
-        decision = await self._decide(state, wanted, ask)
         self._note_wanted(state, wanted)
-        ensured = await self._carry_out(state, wanted, decision, ask)
+        ensured = await self._enact(state, wanted, ask)
         if ensured is not None and due:
             for kind, token in due.items():
                 build_id = ensured.record.id if ensured.record is not None else None
@@ -264,40 +229,34 @@ class Builds:
             self._listener.changed(state.key)
         return ensured
 
-    async def _carry_out(
-        self, state: ConfigState, wanted: Wanted, decision: Decision, ask: Ask
-    ) -> Ensured | None:
-        match decision.verdict:
-            case Verdict.REUSE:
-                if state.running is not None:
-                    self._runner.end(
-                        state.running, "the active build is wanted again", reason=SUPERSEDED
-                    )
-                self._listener.changed(state.key)
-                assert state.active is not None
-                found = await self.find(state.active.build_id)
-                record = found or state.active.as_record(state.key)
-                return Ensured(verdict=Verdict.REUSE, record=record)
-            case Verdict.NOTHING:
-                self._listener.changed(state.key)
-                return Ensured(verdict=Verdict.NOTHING, record=state.newest)
-            case Verdict.JOIN:
-                return self._join(state, ask)
-            case Verdict.BUILD:
-                try:
-                    return await self._build(state, wanted, decision, ask)
-                except (QueueFullError, JournalError) as error:
-                    self._note_problem(state, wanted.declared, error)
-                    raise
+    async def _enact(self, state: ConfigState, wanted: Wanted, ask: Ask) -> Ensured | None:
+        kept = await self._kept(state, wanted)
+        decision = await self._decide(state, wanted, ask, kept=kept is not None)
+        try:
+            return await self._enactment.carry_out(state, wanted, decision, ask, kept=kept)
+        except (QueueFullError, JournalError) as error:
+            self._note_problem(state, wanted.declared, error)
+            raise
 
-    async def _decide(self, state: ConfigState, wanted: Wanted, ask: Ask) -> Decision:
+    async def _kept(self, state: ConfigState, wanted: Wanted) -> ActiveBuild | None:
+        """Find a kept build to go back to, where the active one is not what is declared."""
+        declared = wanted.fingerprint.value
+        if state.active is None or state.active.fingerprint == declared:
+            return None
+        kept = await asyncio.to_thread(kept_build, state, declared, layout=self._workshop.layout)
+        if kept is None or state.would_expire(kept, datetime.now(UTC)):
+            return None
+        return kept
+
+    async def _decide(
+        self, state: ConfigState, wanted: Wanted, ask: Ask, *, kept: bool
+    ) -> Decision:
         active = state.active
         usable = active is not None and await asyncio.to_thread(
             active.usable, self._workshop.layout, state.key
         )
         running = state.running
         now = datetime.now(UTC)
-        state.ttl_s = wanted.spec.ttl_s
         retry = retry_at(state.newest)
         return decide(
             Facts(
@@ -307,6 +266,7 @@ class Builds:
                 active_usable=usable,
                 active_expired=state.is_expired(now),
                 pinned=state.pinned,
+                kept=kept,
                 known_inputs=dict(active.inputs if active else state.newest_inputs),
                 running=running.record if running else None,
                 newest=state.newest,
@@ -347,60 +307,6 @@ class Builds:
         state.moving = wanted.moving
         state.ttl_s = wanted.spec.ttl_s
 
-    def _join(self, state: ConfigState, ask: Ask) -> Ensured:
-        assert state.running is not None
-        record = state.running.record
-        if not ask.join:
-            raise BuildRunningError(
-                f"build {record.id} of {state.key} runs already; join it with wait or stream,"
-                " or replace it with force",
-                build_id=record.id,
-            )
-        return Ensured(verdict=Verdict.JOIN, record=record)
-
-    async def _build(
-        self, state: ConfigState, wanted: Wanted, decision: Decision, ask: Ask
-    ) -> Ensured | None:
-        if state.suspended:
-            self._listener.changed(state.key)
-            if ask.explicit:
-                raise SuspendedError(f"{state.key} says spec.suspend: true; no build is started")
-            return Ensured(verdict=Verdict.NOTHING, record=state.newest)
-        running = state.running
-        if running is not None:
-            self._runner.end(running, "a newer build takes its place", reason=SUPERSEDED)
-            await running.ended.wait()
-            if not ask.explicit:
-                # The declaration may have moved on meanwhile: look again before building.
-                return None
-        attempt = await self._queue_build(state, wanted, decision)
-        return Ensured(verdict=Verdict.BUILD, record=attempt.record)
-
-    async def _queue_build(self, state: ConfigState, wanted: Wanted, decision: Decision) -> Attempt:
-        trigger = decision.trigger
-        assert trigger is not None
-        self._runner.check_room()
-        build_id = BuildId.new()
-        request = self._workshop.request(wanted, build_id, trigger)
-        journal = await asyncio.to_thread(self._journals.create, build_id)
-        tried = state.newest.attempt if state.newest and trigger is Trigger.RETRY else 0
-        attempt = Attempt(
-            request,
-            journal,
-            changed_inputs=decision.changed,
-            changed_from=decision.changed_from,
-            attempt=tried + 1,
-            changed=self._attempt_changed,
-        )
-        for forgotten in state.begin(attempt):
-            if state.active is None or state.active.build_id != forgotten.id:
-                await self._registry.forget(forgotten.id)
-        logger.info("build %s of %s queued: %s", build_id, state.key, trigger)
-        self._registry.name(state)
-        self._runner.submit(attempt)
-        self._listener.changed(state.key)
-        return attempt
-
     def _settle(self, attempt: Attempt) -> None:
         """Move the pointer to a build that was verified, if its config is still the same object."""
         request = attempt.request
@@ -413,12 +319,6 @@ class Builds:
             state.active = ActiveBuild.of(request, venv)
         self._listener.changed(request.key)
         self._listener.settled(request.key)
-
-    def _attempt_changed(self, attempt: Attempt) -> None:
-        state = self._registry.states.get(attempt.request.key)
-        if state is not None and state.attempt is attempt:
-            state.newest = attempt.record
-            self._listener.changed(attempt.request.key)
 
     def _attempt(self, build_id: BuildId) -> Attempt | None:
         state = self._registry.state_of(build_id)

@@ -188,6 +188,10 @@ class ConfigState:
         """Tell whether the active build has outlived its ttl."""
         return self.expires_at is not None and self.expires_at <= now
 
+    def would_expire(self, build: ActiveBuild, now: datetime) -> bool:
+        """Tell whether another build has outlived the ttl."""
+        return self.ttl_s is not None and build.expires_at(self.ttl_s) <= now
+
     def retry_at(self, now: datetime) -> datetime | None:
         """Tell when the newest build is tried again; ``None`` where nothing waits for it."""
         declared = self.fingerprint

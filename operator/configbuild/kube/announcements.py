@@ -36,6 +36,8 @@ def announcements(
     events = []
     if told := _build_news(old.get("build") or {}, new.get("build") or {}):
         events.append(_event(body, *told))
+    if told := _pointer_news(old, new):
+        events.append(_event(body, *told))
     if told := _problem_news(old, new):
         events.append(_event(body, *told))
     if told := _fault_news(old, new):
@@ -53,6 +55,16 @@ def _build_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, st
     if failure := new.get("failure"):
         message += f": {failure['reason']}: {failure['message']}"
     return kind, reason, message
+
+
+def _pointer_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Tell of an earlier build that came to be the active one again, without a new build."""
+    before, now = old.get("active") or {}, new.get("active") or {}
+    newest = new.get("build") or {}
+    if not before or not now or now["buildId"] in (before["buildId"], newest.get("id")):
+        return None
+    why = "chosen by ade.dev/activate" if now.get("pinned") else "it is what is declared again"
+    return "Normal", "BuildReactivated", f"{now['buildId']} is the active build again: {why}"
 
 
 def _problem_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, str, str] | None:

@@ -10,8 +10,8 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from configbuild.builds.ask import Ask, Ensured
 from configbuild.builds.records import BuildRecord
-from configbuild.builds.service import Ask, Ensured
 from configbuild.builds.state import ConfigState
 from configbuild.journal import Journals
 from configbuild.model import BuildId, ConfigKey

@@ -11,9 +11,9 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from starlette.exceptions import HTTPException
 
+from configbuild.builds.ask import Ask, Ensured
 from configbuild.builds.decision import Verdict
 from configbuild.builds.records import BuildRecord
-from configbuild.builds.service import Ask, Ensured
 from configbuild.errors import NotFoundError
 from configbuild.model import BuildId
 from configbuild.outcome import REUSED
