@@ -70,7 +70,7 @@ async def _operate(
     reconciler = Reconciler(
         cluster=cluster, namespaces=namespaces, relist_s=settings.relist_seconds
     )
-    journals = Journals(settings.layout.logs)
+    journals = Journals(settings.layout.logs, limit_bytes=settings.log_limit_bytes)
     builds = Builds(
         catalog=reconciler,
         reader=make_reader(settings, interpreters, cluster),

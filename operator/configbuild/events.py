@@ -2,7 +2,8 @@
 
 An event is an envelope (``id``, ``build_id``, time) around a body. The first event of a build is
 its :class:`BuildCreated`, the last its one :class:`BuildCompleted`. ``id`` counts 1, 2, 3 … within
-a build and is the cursor with which a reader resumes.
+a build and is the cursor with which a reader resumes. An id is an event's, or a :class:`BuildGap`
+tells of it.
 
 Every line begins with the same bytes up to the id, so that a reader can find an id in a journal by
 bisection without parsing JSON; :func:`line_id` is the one place that knows where it stands.
@@ -10,9 +11,11 @@ bisection without parsing JSON; :func:`line_id` is the one place that knows wher
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from mmap import mmap
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -23,7 +26,10 @@ OBJECT = "ade.build.event"
 
 _ID_PREFIX = b'{"object":"ade.build.event","id":'
 
+# Within a string the quotes would be escaped, so these stand nowhere else.
 _COMPLETES = b'"type":"build.completed"'
+_IS_GAP = b'"type":"build.gap"'
+_NO_LOG = re.compile(rb'"type":"build\.(?!log")')
 # The envelope and the type take some 190 bytes, and what follows the type is not text yet.
 _HEAD_BYTES = 220
 
@@ -87,8 +93,17 @@ class BuildCompleted:
     hint: str | None = None
 
 
-Body = BuildCreated | BuildStep | BuildLog | BuildCompleted
-BODIES: tuple[type[Body], ...] = (BuildCreated, BuildStep, BuildLog, BuildCompleted)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildGap:
+    """Log lines were left out, since a log has a limit: those from ``first_id`` to this id."""
+
+    TYPE: ClassVar[Literal["build.gap"]] = "build.gap"
+    first_id: int
+    lines: int
+
+
+Body = BuildCreated | BuildStep | BuildLog | BuildGap | BuildCompleted
+BODIES: tuple[type[Body], ...] = (BuildCreated, BuildStep, BuildLog, BuildGap, BuildCompleted)
 _BODY_BY_TYPE: dict[str, type[Body]] = {body.TYPE: body for body in BODIES}
 _COERCE: dict[str, Any] = {
     "BuildStatus": BuildStatus,
@@ -213,6 +228,16 @@ def completes(line: bytes) -> bool:
     Looks at the part before any text of a build's, which could hold the same words.
     """
     return _COMPLETES in line[:_HEAD_BYTES]
+
+
+def is_gap(line: bytes) -> bool:
+    """Tell whether an encoded line is a gap, without parsing it."""
+    return _IS_GAP in line[:_HEAD_BYTES]
+
+
+def positions_of_others_than_logs(data: mmap, begin: int, end: int) -> Iterator[int]:
+    """Find where in many encoded lines the types stand that are not ``build.log``."""
+    return (found.start() for found in _NO_LOG.finditer(data, begin, end))
 
 
 def decode_line(line: bytes) -> Event:

@@ -97,6 +97,12 @@ class Settings(BaseSettings):
     orphan_grace_seconds: float = Field(
         3600, ge=0, description="How long environments and journals that belong to no object stay."
     )
+    log_limit_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=4 * 1024 * 1024,
+        description="Size of a build's journal at most; beyond it lines of the middle are left out."
+        " So much is what a person may still search, and what a volume holds by the hundred.",
+    )
     relist_seconds: float = Field(
         300, gt=0, description="How often all objects are listed, to notice what a watch missed."
     )

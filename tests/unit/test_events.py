@@ -14,6 +14,7 @@ from configbuild.events import (
     Body,
     BuildCompleted,
     BuildCreated,
+    BuildGap,
     BuildLog,
     BuildStep,
     Event,
@@ -32,6 +33,7 @@ HEAD = (
 )
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+IDS = st.integers(min_value=1, max_value=2**53)
 COUNTS = st.none() | st.integers(min_value=0, max_value=2**53)
 MAYBE = st.none() | TEXTS
 BODY_STRATEGIES: dict[type[Body], st.SearchStrategy[Body]] = {
@@ -57,6 +59,7 @@ BODY_STRATEGIES: dict[type[Body], st.SearchStrategy[Body]] = {
         message=TEXTS,
         continued=st.booleans(),
     ),
+    BuildGap: st.builds(BuildGap, first_id=IDS, lines=IDS),
     BuildCompleted: st.builds(
         BuildCompleted,
         status=st.sampled_from(BuildStatus),
@@ -72,7 +75,6 @@ TIMES = st.datetimes(
     max_value=datetime(2100, 1, 1),  # noqa: DTZ001
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))]),
 )
-IDS = st.integers(min_value=1, max_value=2**53)
 
 
 def event(body: Body) -> Event:

@@ -17,7 +17,7 @@ import pytest
 
 from configbuild.events import line_id
 from configbuild.journal import Journals, JournalWriter
-from configbuild.journal.follow import WAKE_INTERVAL_S, Progress
+from configbuild.journal.progress import WAKE_INTERVAL_S, Progress
 from configbuild.lines import Lines
 from configbuild.model import BuildId
 
@@ -279,18 +279,23 @@ def test_a_reader_that_never_waits_does_not_hold_the_loop(
     run(main())
 
 
+def opened_file(writer: JournalWriter) -> int:
+    assert writer._fd is not None
+    return writer._fd
+
+
 class Meddled(Progress):
     """Something is written whenever a follower looks; the build ends after ten times."""
 
     def __init__(self, writer: JournalWriter) -> None:
         self.writer: JournalWriter | None = None
-        super().__init__(writer.size)
+        super().__init__(opened_file(writer), writer.size)
         self.writer = writer
         self.looks = 0
         writer.progress = self
 
     def __getattribute__(self, name: str) -> object:
-        if name in ("changed", "ended", "size") and (writer := self.writer):
+        if name in ("changed", "ended", "end_in") and (writer := self.writer):
             self.writer = None  # the writer looks, too
             self.looks += 1
             if not writer.completed:

@@ -10,6 +10,7 @@ from configbuild.events import (
     Body,
     BuildCompleted,
     BuildCreated,
+    BuildGap,
     BuildLog,
     BuildStep,
     Event,
@@ -81,7 +82,7 @@ class BuildRecord:
                     hint=body.hint,
                     failed_step=failed[-1] if failed else None,
                 )
-            case BuildCreated() | BuildLog():
+            case BuildCreated() | BuildLog() | BuildGap():
                 return self
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from configbuild.durations import format_duration
-from configbuild.events import BuildCompleted, BuildCreated, BuildLog, BuildStep, Event
+from configbuild.events import BuildCompleted, BuildCreated, BuildGap, BuildLog, BuildStep, Event
 from configbuild.model import BuildStatus, StepStatus, Stream
 
 _MARKS = {Stream.STDOUT: "|", Stream.STDERR: "!"}
@@ -42,6 +42,8 @@ def lines_of(event: Event) -> Iterator[str]:
             yield printable(f"{body.step} {_MARKS[body.stream]} {body.message}")
         case BuildStep():
             yield printable(f"{body.step}: {_of_step(body)}")
+        case BuildGap():
+            yield f"[{body.lines} lines were left out here: the log outgrew its limit]"
         case BuildCompleted():
             yield from _end(body)
 

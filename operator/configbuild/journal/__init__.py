@@ -7,6 +7,8 @@ follow a build live read the file as it grows.
 * ``offsets``: where lines and cursors are in the file.
 * ``recovery``: how far a journal can be trusted after a crash; makes it whole again.
 * ``reader``: reads events, and what tells how a build stands.
+* ``limit``: leaves out the middle of what outgrows its limit.
+* ``progress``: how far a journal is written, told to those who follow it.
 * ``follow``: what there is, then what comes.
 * ``directory``: all journals, and which of them are live.
 """

@@ -8,6 +8,8 @@ from pathlib import Path
 from configbuild.errors import JournalError, NotFoundError
 from configbuild.events import Event
 from configbuild.journal.follow import follow_journal
+from configbuild.journal.limit import DEFAULT_LIMIT_BYTES, replacement_path
+from configbuild.journal.progress import Progress
 from configbuild.journal.reader import JournalSummary, read_events, summarize
 from configbuild.journal.writer import JournalWriter
 from configbuild.model import BuildId
@@ -19,11 +21,12 @@ class Journals:
     """The journals in a directory.
 
     Its methods may be called in threads, since most touch the disk; followers belong to one event
-    loop.
+    loop. A journal is kept within ``limit_bytes``; see :mod:`configbuild.journal.limit`.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         self.directory = directory
+        self._limit_bytes = limit_bytes
         self._writers: dict[BuildId, JournalWriter] = {}
 
     def path(self, build_id: BuildId) -> Path:
@@ -32,7 +35,9 @@ class Journals:
 
     def create(self, build_id: BuildId) -> JournalWriter:
         """Begin a journal; it is live until its writer is closed."""
-        return self._live(JournalWriter.create(self.path(build_id), build_id))
+        return self._live(
+            JournalWriter.create(self.path(build_id), build_id, limit_bytes=self._limit_bytes)
+        )
 
     def reopen(self, build_id: BuildId) -> JournalWriter:
         """Take up a journal whose operator died; see :meth:`JournalWriter.open_existing`."""
@@ -60,6 +65,7 @@ class Journals:
         if writer := self._writers.pop(build_id, None):
             writer.close()
         self.path(build_id).unlink(missing_ok=True)
+        replacement_path(self.path(build_id)).unlink(missing_ok=True)
 
     def events(
         self, build_id: BuildId, after_id: int = 0, limit: int | None = None
@@ -68,12 +74,12 @@ class Journals:
 
         Raises :class:`NotFoundError` where there is no journal.
         """
-        return read_events(self.path(build_id), after_id, limit, end=self._end(build_id))
+        return read_events(self.path(build_id), after_id, limit, progress=self._progress(build_id))
 
     def summary(self, build_id: BuildId) -> JournalSummary | None:
         """Read how a build stands, not the whole journal; ``None`` if nothing is told of it."""
         try:
-            return summarize(self.path(build_id), end=self._end(build_id))
+            return summarize(self.path(build_id), progress=self._progress(build_id))
         except NotFoundError:
             return None
 
@@ -97,10 +103,9 @@ class Journals:
         """
         if not self.exists(build_id):
             raise NotFoundError(f"there is no journal of {build_id}")
-        writer = self.writer(build_id)
         return follow_journal(
             self.path(build_id),
-            writer.progress if writer else None,
+            self._progress(build_id),
             after_id=after_id,
             wait=follow,
             idle_s=idle_s,
@@ -113,9 +118,9 @@ class Journals:
         self._writers[writer.build_id] = writer
         return writer
 
-    def _end(self, build_id: BuildId) -> int | None:
+    def _progress(self, build_id: BuildId) -> Progress | None:
         writer = self.writer(build_id)
-        return writer.progress.size if writer else None
+        return writer.progress if writer else None
 
 
 def _id_of(path: Path) -> BuildId | None:

@@ -1,78 +1,86 @@
 """Following a journal while it is written: what there is, then what comes, without gap or double.
 
-A follower holds an offset and nothing else. It reads the file whenever :class:`Progress` says that
+A follower holds an offset and nothing else. It reads the file whenever :class:`.Progress` says that
 there is more; so however slow or many followers are, the writer never waits and nothing piles up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+import os
+from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Self
 
-from configbuild.journal.offsets import find_offset, last_line, opened, read_block
+from configbuild.errors import NotFoundError
+from configbuild.events import line_id
+from configbuild.journal.offsets import find_offset, last_line, open_journal, read_block
+from configbuild.journal.progress import Progress
 from configbuild.journal.recovery import ends_build, sound_end
 
-# Followers are woken at once when there was silence, and at most so often in a flood. Measured with
-# 100 viewers and 1,000 lines/s: 2.0 cores if each line wakes, 0.35 at 5 ms, 0.22 at 20 ms.
-WAKE_INTERVAL_S = 0.01
 
+class _Place:
+    """Where a follower stands in a journal, also in one that goes on in another file."""
 
-class Progress:
-    """How far a journal is written, and whether more will come.
+    def __init__(self, path: Path, progress: Progress | None, after_id: int) -> None:
+        self._path = path
+        self._progress = progress
+        self._after_id = after_id
+        self._fd = open_journal(path)
+        self._end = self._offset = 0
+        self._found = False  # whether a line was found that lies behind the cursor
+        self._told_any = False
 
-    Its writer reports from any thread; followers wait in one event loop. No wake-up can be lost:
-    a follower takes :attr:`changed` *before* it looks at :attr:`ended` and :attr:`size`, and waits
-    for that very event; a writer reports *after* it has written. There is one wake-up under way at
-    most, however many lines and followers.
-    """
+    def __enter__(self) -> Self:
+        return self
 
-    def __init__(self, size: int, *, ended: bool = False) -> None:
-        self.size = size
-        self.ended = ended
-        self.changed = asyncio.Event()
-        self.followers = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._wake_up_under_way = False
-        self._last_wake_up = float("-inf")
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
 
-    def advance(self, size: int, *, ended: bool = False) -> None:
-        """Report whole lines up to ``size``; called by one thread at a time."""
-        self.size = size
-        self.ended = self.ended or ended  # after the size: who sees it ended sees all of it
-        if self.followers and self._loop and not self._wake_up_under_way:
-            self._wake_up_under_way = True
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self._wake_in_time)
+    def look(self) -> None:
+        """See how far the journal is written; blocks come up to there."""
+        progress = self._progress
+        self._end = sound_end(self._fd) if progress is None else progress.end_in(self._fd)
 
-    @contextmanager
-    def followed(self) -> Iterator[None]:
-        """Count a follower in, so that it is woken; to be entered in its event loop."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop, self._wake_up_under_way = loop, False
-            self.changed = asyncio.Event()
-        self.followers += 1
+    def next_block(self) -> bytes:
+        """Read the next whole lines; empty if there are none."""
+        while True:
+            if not self._found:
+                self._offset = find_offset(
+                    self._fd, self._after_id, begin=self._offset, end=self._end
+                )
+            block = read_block(self._fd, self._offset, self._end)
+            if block:
+                self._found = self._told_any = True
+                self._offset += len(block)
+                self._after_id = line_id(block[block.rfind(b"\n", 0, -1) + 1 :])
+                return block
+            if not self._goes_on_elsewhere():
+                return b""
+
+    def unseen_end(self) -> bytes:
+        """Give the line that ends the build, if all lines lie before the cursor; else nothing."""
+        if self._told_any or not self._end:
+            return b""
+        last = last_line(self._fd, self._end)
+        return last if ends_build(last) else b""
+
+    def _goes_on_elsewhere(self) -> bool:
+        """Go over to the file in which the journal goes on, if that is another one."""
+        if self._progress is None or self._progress.is_in(self._fd):
+            return False
         try:
-            yield
-        finally:
-            self.followers -= 1
-
-    def _wake_in_time(self) -> None:
-        assert self._loop is not None
-        due = self._last_wake_up + WAKE_INTERVAL_S
-        if due > self._loop.time():
-            self._loop.call_at(due, self._wake)
-        else:
-            self._wake()
-
-    def _wake(self) -> None:
-        assert self._loop is not None
-        self._last_wake_up = self._loop.time()
-        self._wake_up_under_way = False  # before anybody looks: what comes now needs another
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
+            fresh = open_journal(self._path)
+        except NotFoundError:
+            return False
+        if os.path.sameopenfile(fresh, self._fd):
+            os.close(fresh)
+            return False
+        os.close(self._fd)
+        self._fd, self._offset, self._found = fresh, 0, False
+        self.look()
+        return True
 
 
 async def follow_journal(
@@ -82,24 +90,20 @@ async def follow_journal(
 
     Without ``progress`` nobody writes the journal: it ends where it ends.
     """
-    with opened(path) as fd, progress.followed() if progress else nullcontext():
-        offset = 0
-        at_cursor = False  # whether a line was found that lies behind the cursor
+    watched = progress.followed() if progress else nullcontext()
+    with _Place(path, progress, after_id) as place, watched:
         while True:
             changed = progress.changed if progress else None
             ended = progress.ended if progress else True
-            end = progress.size if progress else sound_end(fd)
-            if not at_cursor:
-                offset = find_offset(fd, after_id, begin=offset, end=end)
-            while block := read_block(fd, offset, end):
-                offset, at_cursor = offset + len(block), True
+            place.look()
+            while block := place.next_block():
                 yield block
                 await asyncio.sleep(0)  # else a reader whose send never blocks holds the loop
             if not wait or ended or not changed:
                 break
             if not await _wait(changed, idle_s):
                 yield b""
-        if not at_cursor and end and ends_build(last := last_line(fd, end)):
+        if last := place.unseen_end():
             yield last
 
 

@@ -19,13 +19,18 @@ _SEARCH_BYTES = 8 * 1024  # holds some 30 lines
 _LINE_HEAD_BYTES = 64  # holds a line's id
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[int]:
+def open_journal(path: Path) -> int:
     """Open a journal for reading; :class:`NotFoundError` if there is none."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise NotFoundError(f"there is no journal {path.name}") from None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """Open a journal for reading for a while; errors as in :func:`open_journal`."""
+    fd = open_journal(path)
     try:
         yield fd
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from configbuild.events import BuildCompleted, Event, decode_line, line_id
+from configbuild.events import BuildCompleted, BuildGap, Event, decode_line, is_gap, line_id
 from configbuild.journal.offsets import end_of_whole_lines, last_line, line_start
 
 # So much of the end is checked line by line. Everything before the last step's end was synced, and
@@ -57,13 +57,23 @@ def _sound_part(fd: int, end: int) -> int:
     expected = None
     for line in os.pread(fd, end - offset, offset).splitlines(keepends=True):
         try:
-            found = line_id(line)
+            first, last = _ids(line)
             if offset + len(line) == end:
                 decode_line(line)
         except ValueError:
             return offset
-        if expected not in (None, found):
+        if expected not in (None, first):
             return offset
-        expected = found + 1
+        expected = last + 1
         offset += len(line)
     return offset
+
+
+def _ids(line: bytes) -> tuple[int, int]:
+    """Read the first and the last id that a line stands for; ``ValueError`` if it has none."""
+    if is_gap(line):
+        event = decode_line(line)
+        assert isinstance(event.body, BuildGap)
+        return event.body.first_id, event.id
+    found = line_id(line)
+    return found, found

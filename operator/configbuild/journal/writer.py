@@ -13,7 +13,13 @@ from typing import Self
 from configbuild.errors import JournalError, NotFoundError
 from configbuild.events import Body, BuildCompleted, Event, LogLineEncoder, encode_line
 from configbuild.files import sync_directory
-from configbuild.journal.follow import Progress
+from configbuild.journal.limit import (
+    DEFAULT_LIMIT_BYTES,
+    is_shortened,
+    replacement_path,
+    write_shortened,
+)
+from configbuild.journal.progress import Progress
 from configbuild.journal.recovery import recover
 from configbuild.lines import Lines
 from configbuild.model import BuildId
@@ -25,20 +31,36 @@ class JournalWriter:
     May be used by several threads: ids, times and lines are in one order. Every method that writes
     raises :class:`JournalError` if it cannot; the journal then ends with the last whole event
     before, whose id is still :attr:`last_id`, and another attempt may be made.
+
+    A journal that outgrows ``limit_bytes`` loses log lines of its middle and is :attr:`truncated`;
+    see :mod:`configbuild.journal.limit`.
     """
 
-    def __init__(self, fd: int, path: Path, build_id: BuildId, *, size: int, last: Event | None):
+    def __init__(
+        self,
+        fd: int,
+        path: Path,
+        build_id: BuildId,
+        *,
+        size: int,
+        last: Event | None,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+    ) -> None:
         self.path = path
         self.build_id = build_id
         self.last_id = last.id if last else 0
         self.completed = last is not None and isinstance(last.body, BuildCompleted)
-        self.progress = Progress(size, ended=self.completed)
+        self.truncated = is_shortened(fd, size)
+        self.progress = Progress(fd, size, ended=self.completed)
+        self._limit_bytes = limit_bytes
         self._fd: int | None = fd
         self._last_time = last.time if last else datetime.min.replace(tzinfo=UTC)
         self._lock = Lock()
 
     @classmethod
-    def create(cls, path: Path, build_id: BuildId) -> Self:
+    def create(
+        cls, path: Path, build_id: BuildId, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
+    ) -> Self:
         """Begin the journal of a new build; takes some 20 ms, so that its name survives a crash."""
         try:
             fresh = not path.parent.exists()
@@ -46,7 +68,7 @@ class JournalWriter:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _failed("create", path, error) from error
-        writer = cls(fd, path, build_id, size=0, last=None)
+        writer = cls(fd, path, build_id, size=0, last=None, limit_bytes=limit_bytes)
         try:
             for directory in path.parents[: 2 if fresh else 1]:
                 sync_directory(directory)
@@ -68,6 +90,7 @@ class JournalWriter:
         except OSError as error:
             raise _failed("open", path, error) from error
         try:
+            replacement_path(path).unlink(missing_ok=True)
             size, last = recover(fd)
         except OSError as error:
             os.close(fd)
@@ -109,7 +132,7 @@ class JournalWriter:
         with self._lock:
             fd, self._fd = self._fd, None
             if fd is not None:
-                self.progress.advance(self.progress.size, ended=True)
+                self.progress.end()
                 os.close(fd)
 
     @property
@@ -141,6 +164,18 @@ class JournalWriter:
         self.last_id += events
         self.completed = completes
         self.progress.advance(size + len(data), ended=completes)
+        if self.size > self._limit_bytes and not completes:
+            self._shorten(fd)
+
+    def _shorten(self, fd: int) -> None:
+        """Go on in a new file without the middle; who reads the old one reads it to its end."""
+        try:
+            fresh = write_shortened(fd, self.path, end=self.size, limit_bytes=self._limit_bytes)
+        except OSError as error:
+            raise _failed("shorten", self.path, error) from error
+        self._fd, self.truncated = fresh, True
+        self.progress.replace(fresh, os.fstat(fresh).st_size)
+        os.close(fd)
 
     def _open_fd(self) -> int:
         if self._fd is None:

@@ -268,6 +268,7 @@ def _log(state: ConfigState, previous: Mapping[str, Any]) -> dict[str, Any] | No
         return {
             "lines": told.last.id,
             "bytes": told.size_bytes,
+            "truncated": told.truncated or None,
             "url": f"/api/v1/builds/{told.created.build_id}/events",
         }
     if attempt is None:
@@ -277,6 +278,7 @@ def _log(state: ConfigState, previous: Mapping[str, Any]) -> dict[str, Any] | No
     return {
         "lines": attempt.journal.last_id,
         "bytes": attempt.journal.size,
+        "truncated": attempt.journal.truncated or None,
         "url": f"/api/v1/builds/{attempt.record.id}/events",
     }
 

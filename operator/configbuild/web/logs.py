@@ -6,8 +6,9 @@ from contextlib import suppress
 
 from configbuild.builds.records import BuildRecord
 from configbuild.errors import NotFoundError
-from configbuild.events import BuildCompleted, BuildLog
+from configbuild.events import BuildCompleted, BuildGap, BuildLog, Event
 from configbuild.journal import Journals
+from configbuild.model import Stream
 from configbuild.web.models import BuildLogEntry, BuildLogs
 
 
@@ -20,20 +21,25 @@ def read_page(journals: Journals, record: BuildRecord, *, after_id: int, limit: 
     all_read = record.status.ended
     with suppress(NotFoundError):
         for event in journals.events(record.id, after_id):
-            if isinstance(event.body, BuildLog):
+            if entry := _entry(event):
                 if len(entries) == limit:
                     all_read = False
                     break
-                entries.append(
-                    BuildLogEntry(
-                        id=event.id,
-                        created=event.created,
-                        stream=event.body.stream,
-                        message=event.body.message,
-                    )
-                )
+                entries.append(entry)
             after_id = event.id
             all_read = all_read or isinstance(event.body, BuildCompleted)
     return BuildLogs(
         build_id=record.id, entries=entries, next_after_id=None if all_read else after_id
     )
+
+
+def _entry(event: Event) -> BuildLogEntry | None:
+    match event.body:
+        case BuildLog(stream=stream, message=message):
+            pass
+        case BuildGap(lines=lines):
+            # Clients of this route know lines only, so it is one.
+            stream, message = Stream.STDERR, f"[{lines} lines were left out here]"
+        case _:
+            return None
+    return BuildLogEntry(id=event.id, created=event.created, stream=stream, message=message)
