@@ -13,6 +13,7 @@ from pathlib import Path
 from configbuild.resource.crd import render_yaml
 from configbuild.schemas import events_schema
 from configbuild.web.openapi import openapi_json
+from tests.typescript_types import typescript_types
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,6 +21,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "crds/configbuilds.ade.dev.yaml": render_yaml,
     "docs/openapi.json": openapi_json,
     "docs/events.schema.json": events_schema,
+    "docs/examples/typescript/types.ts": typescript_types,
 }
 
 

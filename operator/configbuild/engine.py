@@ -54,9 +54,9 @@ from configbuild.sources import ResolvedSources
 # few enough for a status that stays small.
 _QUOTED_LINES = 8
 
-# The steps in which a network or a disk that fails is the likely reason; elsewhere the same words
-# would be somebody's own.
-_INSTALLS = (Step.UPGRADE_PIP, Step.INSTALL_ENGINE, Step.INSTALL_CONFIG)
+# The steps of uv and pip, in which a network or a disk that fails is the likely reason; elsewhere
+# the same words would be somebody's own.
+_BY_INSTALLERS = (Step.CREATE_VENV, Step.UPGRADE_PIP, Step.INSTALL_ENGINE, Step.INSTALL_CONFIG)
 
 SAFE_MODE = "SafeMode"
 
@@ -128,14 +128,15 @@ async def run_build(request: BuildRequest, report: BuildReport) -> BuiltVenv:
             reason=SAFE_MODE,
         )
     run = _Run(request, report)
+    # Shielded: a second cancellation must not leave half a venv behind.
     try:
-        return await run.to_verified_venv()
+        try:
+            return await run.to_verified_venv()
+        finally:
+            await asyncio.shield(asyncio.to_thread(remove_tree, request.paths.scratch))
     except BaseException:
-        # Shielded: a second cancellation must not leave half a venv behind.
         await asyncio.shield(asyncio.to_thread(remove_tree, request.paths.venv))
         raise
-    finally:
-        await asyncio.shield(asyncio.to_thread(remove_tree, request.paths.scratch))
 
 
 def step_reason(step: Step) -> str:
@@ -239,7 +240,7 @@ class _Run:
             describe_failure(
                 argv, exit_code=ended.status, signal=ended.signal, tail=tail[-_QUOTED_LINES:]
             ),
-            reason=(passing_reason(tail) if step in _INSTALLS else None) or step_reason(step),
+            reason=(passing_reason(tail) if step in _BY_INSTALLERS else None) or step_reason(step),
             exit_code=ended.status,
         )
 

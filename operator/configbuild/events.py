@@ -141,7 +141,7 @@ def escape_separators(encoded: bytes) -> bytes:
 
 def rfc3339(time: datetime) -> str:
     """RFC 3339 in UTC with microseconds, always of the same width."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def encode_line(event: Event) -> bytes:

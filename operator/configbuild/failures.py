@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +14,12 @@ _ASIDES = ("hint:", "note:", "warning:", "[notice]", "╰─>", "[end of output]
 _BACKEND_FAILED = ("error: Failed to build", "error: subprocess-exited-with-error")
 
 
+DISK_FULL = "DiskFull"
+
 # What uv and pip say of networks and disks. Such a failure says nothing of the spec, and may pass.
 _PASSING = (
     (
-        "DiskFull",
+        DISK_FULL,
         re.compile(r"No space left on device|Disk quota exceeded"),
     ),
     (
@@ -37,6 +40,11 @@ def passing_reason(lines: Sequence[str]) -> str | None:
         if any(pattern.search(line) for line in lines):
             return reason
     return None
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Tell whether a call of our own failed since a volume, or a quota on it, has no room left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def headline(lines: Sequence[str]) -> str | None:

@@ -19,6 +19,9 @@ SCHEME = 1
 
 _SHORT = 12
 
+# Made once: every look at every config makes ten of these hashes.
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
@@ -65,5 +68,4 @@ def _source(source: EngineSource | ConfigSource, digest: str | None) -> list[str
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_JSON.encode(value).encode()).hexdigest()

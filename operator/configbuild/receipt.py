@@ -96,7 +96,7 @@ def write_receipt(paths: BuildPaths, receipt: Mapping[str, Any], packages: list[
 def read_receipt(receipt: Path) -> dict[str, Any] | None:
     """Read a receipt; ``None`` if there is none or it is not whole."""
     try:
-        data = json.loads(receipt.read_text(encoding="utf-8"))
+        data = json.loads(receipt.read_bytes())
     except (OSError, ValueError):
         return None
     return data if isinstance(data, dict) and data.get("schema") == SCHEMA else None

@@ -10,9 +10,9 @@ import ipaddress
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from uv import find_uv_bin
 
@@ -120,10 +120,42 @@ class Settings(BaseSettings):
         5, ge=0, description="Between SIGTERM and SIGKILL when a build is ended."
     )
     http_host: str = Field(
-        "127.0.0.1",
-        description="Address of the HTTP API; loopback only, since it asks nobody who they are.",
+        "0.0.0.0",  # noqa: S104 - a pod's address is its own; TLS and tokens guard it
+        description="Address of the HTTP API: TLS everywhere but on loopback.",
     )
-    http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP API; 0: any free.")
+    http_port: int = Field(8443, ge=0, le=65535, description="Port of the HTTP API; 0: any free.")
+    auth: Literal["kubernetes", "off"] = Field(
+        "kubernetes",
+        description="Who is asked who a caller is and what they may do; off: nobody, on loopback.",
+    )
+    auth_audiences: str = Field(
+        "configbuild.ade.dev",
+        description="Audiences that a caller's token may be for, separated by commas.",
+    )
+    auth_api_audience: bool = Field(
+        True, description="Take tokens that are for the API server as well, as kubectl has them."
+    )
+    auth_cache_seconds: float = Field(
+        10,
+        ge=0,
+        description="How long the API server's yes to a caller holds; its no a fifth of that.",
+    )
+    auth_recheck_seconds: float = Field(
+        60, gt=0, description="How often it is asked again whether a stream is still allowed."
+    )
+    tls_cert_file: Path | None = Field(
+        None, description="Certificate and chain (PEM); unset: off loopback one is made."
+    )
+    tls_key_file: Path | None = Field(None, description="Its key (PEM), without a password.")
+    pod_namespace: str | None = Field(
+        None, description="The operator's own namespace; unset: that of its service account."
+    )
+    pod_ip: str | None = Field(
+        None, description="An address for the certificate that is made, besides loopback."
+    )
+    service_name: str = Field(
+        "configbuild-operator", description="The Service before the operator, for its certificate."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Level of the operator's own log."
     )
@@ -135,13 +167,45 @@ class Settings(BaseSettings):
 
     @field_validator("http_host")
     @classmethod
-    def _only_loopback(cls, value: str) -> str:
-        if value == "localhost" or ipaddress.ip_address(value).is_loopback:
-            return value
-        raise ValueError(
-            f"{value} is not a loopback address; this version serves HTTP on loopback only"
-            " (use kubectl port-forward)"
-        )
+    def _is_address(cls, value: str) -> str:
+        if value != "localhost":
+            ipaddress.ip_address(value)
+        return value
+
+    @model_validator(mode="after")
+    def _is_guarded(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("ADE_TLS_CERT_FILE and ADE_TLS_KEY_FILE: set both or none")
+        if not self.audiences and not self.auth_api_audience:
+            raise ValueError("ADE_AUTH_AUDIENCES: no token would be good; name an audience")
+        if self.auth == "off" and not self.on_loopback:
+            raise ValueError(
+                f"ADE_AUTH=off: everybody who reaches {self.http_host} could read and start builds;"
+                " that is for a loopback address only (ADE_HTTP_HOST=127.0.0.1)"
+            )
+        return self
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the HTTP API is reached from this machine only."""
+        return self.http_host == "localhost" or ipaddress.ip_address(self.http_host).is_loopback
+
+    def server_names(self, namespace: str) -> list[str]:
+        """List the names by which clients reach the HTTP API of a pod in ``namespace``."""
+        service = f"{self.service_name}.{namespace}"
+        names = [f"{service}.svc", f"{service}.svc.cluster.local", service, self.service_name]
+        # A forwarded port is reached by these.
+        names += ["localhost", "127.0.0.1", "::1"]
+        if self.pod_ip:
+            names.append(self.pod_ip)
+        if not ipaddress.ip_address(self.http_host).is_unspecified:
+            names.append(self.http_host)
+        return names
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """What a caller's token may be for."""
+        return tuple(part for part in self.auth_audiences.split(",") if part)
 
     @property
     def layout(self) -> Layout:

@@ -17,6 +17,9 @@ from typing import Protocol
 from configbuild.archives import Limits, TreeFile
 from configbuild.errors import ConfigBuildError
 
+# What is read at once: nearly every file that people write is smaller.
+_PIECE_BYTES = 64 * 1024
+
 # Made by tools next to the sources, never part of them.
 _IGNORED_DIRECTORIES = frozenset({".git", ".hg", ".svn", "__pycache__"})
 
@@ -126,14 +129,26 @@ def _told(path: str) -> str:
 def _read(file_path: str, path: str, budget: int) -> tuple[bytes, bool]:
     # O_NOFOLLOW: between the walk and here the file may have become a link to something else.
     descriptor = os.open(file_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise TreeError(f"{_told(path)} is not a plain file")
-        content = file.read(budget + 1)
+        content = _read_beyond(descriptor, budget)
+    finally:
+        os.close(descriptor)
     if len(content) > budget:
         raise TreeError(f"the source tree is too large (at {_told(path)})")
     return content, bool(status.st_mode & 0o100)
+
+
+def _read_beyond(descriptor: int, budget: int) -> bytes:
+    """Read a file whole, or a little more than ``budget`` bytes of one that is longer."""
+    pieces: list[bytes] = []
+    taken = 0
+    while taken <= budget and (piece := os.read(descriptor, _PIECE_BYTES)):
+        pieces.append(piece)
+        taken += len(piece)
+    return b"".join(pieces)
 
 
 def _digest(files: Iterable[tuple[str, TreeFile]]) -> str:

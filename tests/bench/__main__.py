@@ -15,8 +15,10 @@ from collections.abc import Callable
 
 from tests.bench import (
     bench_apply_latency,
+    bench_burst,
     bench_log_path,
     bench_restart,
+    bench_unchanged,
     bench_warm_build,
 )
 from tests.bench.report import Figure, machine, print_figures
@@ -26,6 +28,8 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "warm_build": bench_warm_build.run,
     "apply_latency": bench_apply_latency.run,
     "restart": bench_restart.run,
+    "unchanged": bench_unchanged.run,
+    "burst": bench_burst.run,
 }
 
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -19,6 +20,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
@@ -44,6 +46,51 @@ TICK_S = 0.01
 TARGET_LINES = (300_000, 400_000)  # a second: without secrets, and with three to hide
 # The allocator keeps a few blocks more or less; one byte kept of each of the lines would show.
 FLAT_MIB = 4.0
+
+
+class Written(Protocol):
+    """What a producer writes, and what has to be in the journal afterwards."""
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """Give the producer's command."""
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """Give what is to be hidden."""
+
+    def check(self, journal: Path) -> None:
+        """See that the journal holds what was written, whole and in order."""
+
+
+@dataclass(frozen=True)
+class OneLine:
+    """What the producer writes: one line, of so many bytes, that ends with the output."""
+
+    size: int
+    secrets: tuple[bytes, ...] = SECRETS
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return ("/bin/sh", "-c", f"head -c {self.size} /dev/zero | tr '\\0' x")
+
+    def check(self, journal: Path) -> None:
+        """See that the pieces of the line are there, and make it."""
+        found, length, continued, count = hashlib.sha256(), 0, True, 0
+        with journal.open("rb") as lines:
+            for count, line in enumerate(lines, 1):
+                event = orjson.loads(line)
+                assert event["id"] == count
+                assert continued, "the line went on after its end"
+                continued = event.get("continued", False)
+                piece = event["message"].encode()
+                length += len(piece)
+                found.update(piece)
+        expected = hashlib.sha256()
+        for begin in range(0, self.size, LINE_BYTES * 10_000):
+            expected.update(b"x" * min(LINE_BYTES * 10_000, self.size - begin))
+        assert (length, continued) == (self.size, False), f"{length} bytes in {count} pieces"
+        assert found.digest() == expected.digest(), "another line than was written"
 
 
 @dataclass(frozen=True)
@@ -96,12 +143,16 @@ def prepare(directory: Path, lines: int) -> Path:
     return file
 
 
-async def journalled(output: Output, journal: Path) -> None:
+# What is checked is every line, so none may be left out.
+_NO_LIMIT = 2**62
+
+
+async def journalled(output: Written, journal: Path) -> None:
     """Take the project's way."""
-    writer = JournalWriter.create(journal, BuildId.new())
+    writer = JournalWriter.create(journal, BuildId.new(), limit_bytes=_NO_LIMIT)
     with contextlib.closing(writer):
         log = StepLog(writer, step=Step.INSTALL_ENGINE, redactor=Redactor(output.secrets))
-        command = Command(argv=output.argv, env={}, cwd=output.file.parent)
+        command = Command(argv=output.argv, env={"PATH": os.defpath}, cwd=journal.parent)
         async with await Launcher.start() as launcher:
             ended = await launcher.run(command, log)
         assert ended.ok
@@ -159,7 +210,13 @@ def p99(values: Sequence[float]) -> float:
 
 
 async def measure(
-    directory: Path, *, lines: int, baseline_lines: int, rounds: int, memory_lines: int
+    directory: Path,
+    *,
+    lines: int,
+    baseline_lines: int,
+    rounds: int,
+    memory_lines: int,
+    line_bytes: int,
 ) -> list[Figure]:
     """Take each way in turn, then the project's with all the lines; returns what came of it."""
     file = prepare(directory, lines)
@@ -199,6 +256,8 @@ async def measure(
     )
     repeats = max(1, memory_lines // lines)
     growth = await memory_growth(Output(file, lines, repeats, SECRETS), directory / "journal")
+    (directory / "journal").unlink()
+    line_growth = await memory_growth(OneLine(line_bytes), directory / "journal")
     plain, secret = TARGET_LINES
     return [
         _rate(rates, "no secrets", at_least=plain),
@@ -209,6 +268,13 @@ async def measure(
             ours=growth,
             target=f"<= {FLAT_MIB:.0f} MiB more",
             met=growth <= FLAT_MIB,
+        ),
+        Figure(
+            what=f"memory over a line of {line_bytes >> 20:,} MiB",
+            unit="MiB",
+            ours=line_growth,
+            target=f"<= {FLAT_MIB:.0f} MiB more",
+            met=line_growth <= FLAT_MIB,
         ),
     ]
 
@@ -235,7 +301,7 @@ def prepare_part(file: Path, lines: int) -> Path:
     return part
 
 
-async def memory_growth(output: Output, journal: Path) -> float:
+async def memory_growth(output: Written, journal: Path) -> float:
     """Tell how far the peak rises above what is in use after the rounds before, in MiB."""
     reset_highest_memory()
     before = memory_mib()
@@ -250,7 +316,8 @@ def run(
     lines: int = 1_000_000,
     baseline_lines: int = 100_000,
     rounds: int = 3,
-    memory_lines: int = 5_000_000,
+    memory_lines: int = 10_000_000,
+    line_bytes: int = 1 << 30,
 ) -> list[Figure]:
     """Run the benchmark in a directory of its own; returns its figures."""
     with tempfile.TemporaryDirectory(prefix="bench-log-path-") as name:
@@ -261,6 +328,7 @@ def run(
                 baseline_lines=baseline_lines,
                 rounds=rounds,
                 memory_lines=memory_lines,
+                line_bytes=line_bytes,
             )
         )
 
@@ -271,7 +339,8 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=1_000_000, help="a round of the journal")
     parser.add_argument("--baseline-lines", type=int, default=100_000, help="a round of readline")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory-lines", type=int, default=5_000_000)
+    parser.add_argument("--memory-lines", type=int, default=10_000_000)
+    parser.add_argument("--line-bytes", type=int, default=1 << 30, help="of a line without end")
     print_figures(run(**vars(parser.parse_args())))
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.packages import write_package
+from tests.waits import Gate
 
-from .controlplane import Cluster
+from .controlplane import Cluster, ControlPlane, find_or_build
 from .controlplane.shared import shared_control_plane
 from .operation import Operator, install_crd, install_rights
+from .trouble import Prepare, mend, preparing, slow_config
 
 # Under xdist the controller. Read early: a worker that was orphaned later would find init.
 _PARENT = os.getppid()
@@ -65,3 +67,38 @@ def operator(
     if operator.process is not None:
         operator.kill()
     print(operator.log)
+
+
+@pytest.fixture
+def gate(operator: Operator, tmp_path: Path) -> Gate:
+    """Make the config `slow`, whose build waits until the gate is opened."""
+    return slow_config(operator, tmp_path)
+
+
+@pytest.fixture
+def daemon_gate(operator: Operator, tmp_path: Path) -> Gate:
+    """Make the config `slow`, whose build starts a daemon and waits; the gate tells the daemon."""
+    return slow_config(operator, tmp_path, daemon=True)
+
+
+@pytest.fixture(scope="module")
+def own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Start a control plane that may be ill-treated, one for all tests of a file."""
+    with ControlPlane.start(
+        tmp_path_factory.mktemp("own") / "plane", assets=find_or_build()
+    ) as own:
+        yield own
+
+
+@pytest.fixture
+def plane(own_plane: ControlPlane) -> ControlPlane:
+    """Have it running, with the CRD served, whatever the test before did."""
+    mend(own_plane)
+    return own_plane
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Iterator[Prepare]:
+    """Give a function that makes an operator with rights and sources, not started."""
+    with preparing(tmp_path) as make:
+        yield make

@@ -6,9 +6,10 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,21 @@ def install_rights(cluster: Cluster, namespace: str) -> None:
     """Apply what the shipped manifests let the operator do, and nothing else of them."""
     rendered = cluster.kubectl("kustomize", str(ROOT / "manifests" / "base")).stdout
     wanted = [doc for doc in yaml.safe_load_all(rendered) if doc["kind"] in _RIGHTS]
+    wanted.append(_reviewer(namespace))
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(wanted))
 
 
+def _reviewer(namespace: str) -> dict[str, Any]:
+    """Make the shipped binding that of one namespace, as an overlay does."""
+    file = ROOT / "manifests" / "reviewer" / "clusterrolebinding.yaml"
+    binding: dict[str, Any] = yaml.safe_load(file.read_text())
+    binding["metadata"]["name"] += f"-{namespace}"
+    binding["subjects"][0]["namespace"] = namespace
+    return binding
+
+
 class Operator:
-    """An operator process for one namespace, with directories of its own.
+    """An operator process for one namespace (``also``: and more), with directories of its own.
 
     It can be stopped or killed and started again on the same directories.
     """
@@ -61,6 +72,7 @@ class Operator:
         directory: Path,
         *,
         settings: Mapping[str, str] | None = None,
+        also: Sequence[str] = (),
     ) -> None:
         self.cluster = cluster
         self.namespace = namespace
@@ -72,6 +84,7 @@ class Operator:
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
         self._settings = dict(settings or {})
+        self._scope = [f"--namespace={name}" for name in (namespace, *also)]
         self._kubeconfig = cluster.service_account_kubeconfig(namespace, SERVICE_ACCOUNT)
         self.sources.mkdir(parents=True, exist_ok=True)
 
@@ -95,6 +108,9 @@ class Operator:
             "ADE_LOGS_DIR": str(self.logs),
             "ADE_CACHE_DIR": str(self.directory / "cache"),
             "ADE_SOURCES_DIR": str(self.directory / "sources"),
+            # The few tests that are about callers and TLS say otherwise.
+            "ADE_HTTP_HOST": "127.0.0.1",
+            "ADE_AUTH": "off",
             "ADE_HTTP_PORT": "0",
             "ADE_GRACE_SECONDS": "2",
             **{name: os.environ[name] for name in ("SSL_CERT_FILE",) if name in os.environ},
@@ -102,7 +118,7 @@ class Operator:
         }
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "configbuild.cli.main", "operator", "-n", self.namespace],
+                [sys.executable, "-m", "configbuild.cli.main", "operator", *self._scope],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -177,19 +193,24 @@ class Operator:
         path = self.logs / f"{build_id.removeprefix('build_').lower()}.ndjson"
         return [json.loads(line) for line in path.read_text().splitlines()]
 
-    def client(self) -> httpx.Client:
-        """Make an HTTP client for its API."""
-        return httpx.Client(base_url=self.url, timeout=60.0)
+    def client(
+        self, token: str | None = None, *, trust: ssl.SSLContext | None = None
+    ) -> httpx.Client:
+        """Make an HTTP client for its API that shows a token, and trusts whom it is told to."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(base_url=self.url, headers=headers, verify=trust or True, timeout=60.0)
 
     def _served_at(self) -> str | None:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the operator ended: {self.log}")
-        found = re.search(r"HTTP API at (http://\S+)", self.log)
+        found = re.search(r"HTTP API at (https?://\S+)", self.log)
         if found is None:
             return None
-        answer = httpx.get(found[1] + "/readyz")
-        return found[1] if answer.is_success else None
+        url = found[1].replace("//0.0.0.0:", "//127.0.0.1:")
+        # Whether its certificate is good is for the tests to say.
+        answer = httpx.get(url + "/readyz", verify=False)
+        return url if answer.is_success else None
 
     def _end(self, number: int) -> int:
         assert self.process is not None

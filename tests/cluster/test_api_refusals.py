@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster.controlplane import Cluster, ControlPlane, find_or_build, wait_until
+from tests.cluster.controlplane import Cluster, ControlPlane, wait_until
 from tests.cluster.controlplane.kubeconfig import token_user, write_kubeconfig
 from tests.cluster.operation import CRD, SERVICE_ACCOUNT, Operator, condition_of
-from tests.cluster.trouble import SLOW, SOON_S, SPEC, Prepare, crash, mend, preparing, serve_crd
-from tests.packages import write_package
-from tests.waits import Gate, process_ended
-
-
-@pytest.fixture(scope="module")
-def own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Start a control plane that may be ill-treated, one for all tests of this file."""
-    with ControlPlane.start(
-        tmp_path_factory.mktemp("own") / "plane", assets=find_or_build()
-    ) as own:
-        yield own
-
-
-@pytest.fixture
-def plane(own_plane: ControlPlane) -> ControlPlane:
-    """Have it running, with the CRD served, whatever the test before did."""
-    mend(own_plane)
-    return own_plane
-
-
-@pytest.fixture
-def prepare(tmp_path: Path) -> Iterator[Prepare]:
-    """Give a function that makes an operator with rights and sources, not started."""
-    with preparing(tmp_path) as make:
-        yield make
+from tests.cluster.trouble import SLOW, SOON_S, SPEC, Prepare, crash, serve_crd, slow_config
+from tests.waits import process_ended
 
 
 def test_operator_goes_on_with_a_new_token_once_the_old_one_is_refused(
@@ -89,8 +64,7 @@ def test_operator_whose_watch_has_died_ends_with_an_error_rather_than_living_on(
 ) -> None:
     operator = prepare(plane)
     operator.start()
-    gate = Gate(tmp_path / "gate")
-    write_package(operator.sources / "slow", "ade-config", while_building=gate.daemon_and_wait_code)
+    gate = slow_config(operator, tmp_path, daemon=True)
     operator.apply("invoices", SLOW)
     daemon = gate.wait_until_reached()
     plane.kubectl("delete", "-f", str(CRD))

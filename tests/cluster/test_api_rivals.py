@@ -17,15 +17,9 @@ import pytest
 
 from tests.cluster.controlplane import Cluster, wait_until
 from tests.cluster.operation import Operator, condition_of
-from tests.cluster.trouble import SLOW, SOON_S, SPEC, slow_config
+from tests.cluster.trouble import SLOW, SOON_S, SPEC
 from tests.packages import write_package
 from tests.waits import Gate, process_ended
-
-
-@pytest.fixture
-def gate(operator: Operator, tmp_path: Path) -> Gate:
-    """Make the config `slow`, whose build waits until the gate is opened."""
-    return slow_config(operator, tmp_path)
 
 
 def test_three_rapid_edits_end_in_one_build_and_no_watcher_is_told_what_is_not_so(
@@ -165,12 +159,10 @@ def test_status_that_is_edited_while_no_operator_runs_is_put_right_from_the_disk
     ],
 )
 def test_deleted_namespace_ends_its_build_and_takes_all_of_it_along(
-    operator: Operator, tmp_path: Path, first: str
+    operator: Operator, daemon_gate: Gate, first: str
 ) -> None:
-    gate = Gate(tmp_path / "gate")
-    write_package(operator.sources / "slow", "ade-config", while_building=gate.daemon_and_wait_code)
     operator.apply("invoices", SLOW)
-    daemon = gate.wait_until_reached()
+    daemon = daemon_gate.wait_until_reached()
     operator.cluster.kubectl("delete", first, "--all", "-n", operator.namespace)
     operator.cluster.kubectl("delete", "namespace", operator.namespace, "--wait=false")
     wait_until(

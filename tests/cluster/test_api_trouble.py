@@ -4,37 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.controlplane import ControlPlane, find_or_build, wait_until
+from tests.cluster.controlplane import ControlPlane, wait_until
 from tests.cluster.operation import Operator
-from tests.cluster.trouble import SLOW, SOON_S, SPEC, Prepare, crash, mend, preparing, slow_config
-
-
-@pytest.fixture(scope="module")
-def own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Start a control plane that may be ill-treated, one for all tests of this file."""
-    with ControlPlane.start(
-        tmp_path_factory.mktemp("own") / "plane", assets=find_or_build()
-    ) as own:
-        yield own
-
-
-@pytest.fixture
-def plane(own_plane: ControlPlane) -> ControlPlane:
-    """Have it running, with the CRD served, whatever the test before did."""
-    mend(own_plane)
-    return own_plane
-
-
-@pytest.fixture
-def prepare(tmp_path: Path) -> Iterator[Prepare]:
-    """Give a function that makes an operator with rights and sources, not started."""
-    with preparing(tmp_path) as make:
-        yield make
+from tests.cluster.trouble import SLOW, SOON_S, SPEC, Prepare, crash, slow_config
 
 
 @pytest.mark.parametrize("outage", ["crash", "stall"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,30 @@ def test_default_installs_crd_and_operator_into_a_namespace_of_its_own(
     assert sorted(kinds) == sorted(
         [
             *("CustomResourceDefinition", "Deployment", "Namespace", "PersistentVolumeClaim"),
-            *("Role", "RoleBinding", "Service", "ServiceAccount"),
+            *("Role", "Role", "RoleBinding", "RoleBinding", "Service", "ServiceAccount"),
+            *(4 * ["ClusterRole"]),
+            "ClusterRoleBinding",
         ]
     )
+
+
+def test_reviewer_binds_the_account_of_the_namespace_that_an_overlay_names(
+    control_plane: Cluster, tmp_path: Path
+) -> None:
+    shutil.copytree(MANIFESTS, tmp_path / "manifests")
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    # As the comment in manifests/reviewer says.
+    comment = (MANIFESTS / "reviewer" / "kustomization.yaml").read_text()
+    lines = [line[4:] for line in comment.splitlines() if line.startswith("#   ")]
+    body = "\n".join(lines[: next(i for i, line in enumerate(lines) if "kubectl" in line)])
+    (overlay / "kustomization.yaml").write_text(body.replace("../", "../manifests/"))
+    rendered = control_plane.kubectl("kustomize", str(overlay)).stdout
+    docs = list(yaml.safe_load_all(rendered))
+    (binding,) = [doc for doc in docs if doc["kind"] == "ClusterRoleBinding"]
+    assert binding["metadata"]["name"] == "configbuild-operator-team-a"
+    assert [subject["namespace"] for subject in binding["subjects"]] == ["team-a"]
+    assert {doc["metadata"].get("namespace") for doc in docs if doc != binding} == {"team-a"}
 
 
 def test_samples_are_accepted_and_applied_again_change_nothing(

@@ -11,10 +11,9 @@ import pytest
 
 from tests.cluster.controlplane import wait_until
 from tests.cluster.operation import Operator, condition_of
+from tests.cluster.trouble import SLOW, SPEC
 from tests.packages import package_files, write_package
 from tests.waits import Gate, process_ended
-
-SPEC = {"engine": {"path": "engine"}, "config": {"path": "config"}}
 
 
 def test_applied_object_becomes_a_venv_that_runs(operator: Operator) -> None:
@@ -106,13 +105,11 @@ def test_restart_at_rest_writes_nothing_and_builds_nothing(operator: Operator) -
 
 
 def test_edit_supersedes_the_running_build_and_the_active_one_stands_until_the_end(
-    operator: Operator, tmp_path: Path
+    operator: Operator, gate: Gate
 ) -> None:
     operator.apply("invoices", SPEC)
     first = operator.wait_for("invoices", "Ready")["status"]["active"]
-    gate = Gate(tmp_path / "gate")
-    write_package(operator.sources / "slow", "ade-config", while_building=gate.wait_code)
-    operator.apply("invoices", {**SPEC, "config": {"path": "slow"}})
+    operator.apply("invoices", SLOW)
     gate.wait_until_reached()
     during = operator.wait_for("invoices", "Reconciling")["status"]
     assert during["active"] == first
@@ -128,12 +125,10 @@ def test_edit_supersedes_the_running_build_and_the_active_one_stands_until_the_e
 
 
 def test_delete_ends_the_running_build_and_removes_all_of_it(
-    operator: Operator, tmp_path: Path
+    operator: Operator, daemon_gate: Gate
 ) -> None:
-    gate = Gate(tmp_path / "gate")
-    write_package(operator.sources / "slow", "ade-config", while_building=gate.daemon_and_wait_code)
-    operator.apply("invoices", {**SPEC, "config": {"path": "slow"}})
-    daemon = gate.wait_until_reached()
+    operator.apply("invoices", SLOW)
+    daemon = daemon_gate.wait_until_reached()
     operator.cluster.kubectl("delete", "cb/invoices", "-n", operator.namespace)
     assert process_ended(daemon)
     wait_until(
@@ -144,12 +139,10 @@ def test_delete_ends_the_running_build_and_removes_all_of_it(
 
 
 def test_killed_operator_leaves_no_process_and_the_next_one_builds_again(
-    operator: Operator, tmp_path: Path
+    operator: Operator, daemon_gate: Gate
 ) -> None:
-    gate = Gate(tmp_path / "gate")
-    write_package(operator.sources / "slow", "ade-config", while_building=gate.daemon_and_wait_code)
-    operator.apply("invoices", {**SPEC, "config": {"path": "slow"}})
-    daemon = gate.wait_until_reached()
+    operator.apply("invoices", SLOW)
+    daemon = daemon_gate.wait_until_reached()
     interrupted = operator.wait_for("invoices", "Reconciling")["status"]["build"]["id"]
     operator.kill()
     assert process_ended(daemon)
@@ -166,11 +159,9 @@ def test_killed_operator_leaves_no_process_and_the_next_one_builds_again(
 
 
 def test_interrupted_build_is_built_again_with_its_own_trigger(
-    operator: Operator, tmp_path: Path
+    operator: Operator, gate: Gate
 ) -> None:
-    gate = Gate(tmp_path / "gate")
-    write_package(operator.sources / "slow", "ade-config", while_building=gate.wait_code)
-    operator.apply("invoices", {**SPEC, "config": {"path": "slow"}})
+    operator.apply("invoices", SLOW)
     gate.wait_until_reached()
     operator.wait_for("invoices", "Reconciling")
     operator.kill()
@@ -181,12 +172,10 @@ def test_interrupted_build_is_built_again_with_its_own_trigger(
 
 
 def test_stopped_operator_ends_the_build_and_writes_down_that_it_did(
-    operator: Operator, tmp_path: Path
+    operator: Operator, daemon_gate: Gate
 ) -> None:
-    gate = Gate(tmp_path / "gate")
-    write_package(operator.sources / "slow", "ade-config", while_building=gate.daemon_and_wait_code)
-    operator.apply("invoices", {**SPEC, "config": {"path": "slow"}})
-    daemon = gate.wait_until_reached()
+    operator.apply("invoices", SLOW)
+    daemon = daemon_gate.wait_until_reached()
     assert operator.stop() == 0
     assert process_ended(daemon)
     build = operator.get("invoices")["status"]["build"]
@@ -266,11 +255,9 @@ def test_missing_config_map_is_built_from_once_it_is_there(operator: Operator) -
 
 
 def test_stream_over_http_is_the_journal_from_first_to_last_event(
-    operator: Operator, tmp_path: Path
+    operator: Operator, gate: Gate
 ) -> None:
-    gate = Gate(tmp_path / "gate")
-    write_package(operator.sources / "slow", "ade-config", while_building=gate.wait_code)
-    operator.apply("invoices", {**SPEC, "config": {"path": "slow"}})
+    operator.apply("invoices", SLOW)
     lines: list[dict[str, object]] = []
     with (
         operator.client() as client,

@@ -72,10 +72,11 @@ def _end(operator: Operator) -> None:
     print(operator.log)
 
 
-def slow_config(operator: Operator, tmp_path: Path) -> Gate:
-    """Make the config `slow`, whose build waits until the gate is opened."""
+def slow_config(operator: Operator, tmp_path: Path, *, daemon: bool = False) -> Gate:
+    """Make the config `slow`, whose build may start a daemon and waits until the gate is opened."""
     gate = Gate(tmp_path / "gate")
-    write_package(operator.sources / "slow", "ade-config", while_building=gate.wait_code)
+    code = gate.daemon_and_wait_code if daemon else gate.wait_code
+    write_package(operator.sources / "slow", "ade-config", while_building=code)
     return gate
 
 

@@ -31,6 +31,23 @@ LONGEST_LIFE_S = 1.5
 # What a killed operator leaves is killed by the launchers, at once; a busy machine takes longer.
 GONE_S = 15.0
 
+# The first sweep comes 10 s after a start, when all has been looked at.
+SWEPT_S = 60.0
+
+# What one sweep takes into a history drops another record, whose venv goes with the next sweep.
+SWEEPS = 2
+
+# An id later than all: journals are swept after all venvs, and in the order of their ids, so that a
+# sweep is over when this one is gone.
+LAST_ULID = "7" + 25 * "z"
+
+# Nothing that no status names may then stay, whatever patience is meant to have with it.
+WITHOUT_PATIENCE = {
+    "ADE_ORPHAN_GRACE_SECONDS": "0",
+    "ADE_REPLACED_KEEP_SECONDS": "0",
+    "ADE_RELIST_SECONDS": "1",
+}
+
 # Some builds wait their turn at the end; a build takes a second, or several on a busy machine.
 SETTLED_S = 120.0
 
@@ -155,6 +172,9 @@ class Soak:
                 self.apply(name)
         self.settle(witness)
         truth = examine(self.operator, witness)
+        self.sweep()
+        self.settle(witness)
+        truth.take_up(examine(self.operator, witness, swept=True))
         self.expect_what_is_declared()
         self.delete_all(truth)
         self.end()
@@ -244,6 +264,20 @@ class Soak:
         except TimeoutError as error:
             self.findings.append(str(error))
 
+    def sweep(self) -> None:
+        """Have an operator without patience take over, and wait until it has swept."""
+        self.end()
+        self.operator.configure(**WITHOUT_PATIENCE)
+        self.operator.launch()
+        self.operator.await_ready()
+        last = self.operator.logs / f"{LAST_ULID}.ndjson"
+        try:
+            for _ in range(SWEEPS):
+                last.touch()
+                wait_until(lambda: not last.exists(), what="a sweep is over", timeout_s=SWEPT_S)
+        except TimeoutError as error:
+            self.findings.append(str(error))
+
     def expect_what_is_declared(self) -> None:
         """See that each object has the right build, or says why it has none."""
         bodies = objects(self.operator)
@@ -289,7 +323,7 @@ class Soak:
         """Stop the operator in order."""
         code = self.operator.stop()
         if code != 0:
-            self.findings.append(f"at its end the operator exited with {code}")
+            self.findings.append(f"asked to end, the operator exited with {code}")
         self.none_is_left("its end")
 
 
@@ -320,7 +354,7 @@ def run(
     tell(
         f"soak: kills {kills}, builds {truth.builds}, lines {truth.lines}, lost {truth.lost},"
         f" doubled {truth.doubled}, processes left {truth.processes},"
-        f" orphans {truth.orphans.total()}"
+        f" orphans {truth.orphans.total()}, untrue {truth.untrue}"
     )
     return truth
 

@@ -13,15 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.operation import Operator
 from tests.soak.witness import Witness
-
-# Whether an orphan is a finding, or only counted: they are swept after an hour, and no soak waits
-# so long.
-ORPHANS_ARE_FINDINGS = False
 
 # How many builds a status keeps beside the newest (ADE_BUILD_HISTORY_LIMIT).
 HISTORY = 5
@@ -29,13 +26,17 @@ HISTORY = 5
 # What a package prints while it is built, so that a lost or doubled line can be told.
 NOISE = "noise"
 
+_CROCKFORD_BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ENDED = ("active", "failed", "canceled")
 _USES_THE_VENV = "import ade_engine, ade_config; print(getattr(ade_config, 'VARIANT', ''))"
 
 
 @dataclass
 class Truth:
-    """What was counted, and in ``findings`` what should not be so."""
+    """What was counted, and in ``findings`` what should not be so.
+
+    ``builds`` are all that there ever were; ``lines``, those of the journals that are still there.
+    """
 
     findings: list[str] = field(default_factory=list)
     builds: int = 0
@@ -43,6 +44,7 @@ class Truth:
     lost: int = 0
     doubled: int = 0
     processes: int = 0
+    untrue: int = 0
     orphans: Counter[str] = field(default_factory=Counter)
 
     def expect(self, holds: bool, finding: str) -> None:
@@ -50,17 +52,27 @@ class Truth:
         if not holds:
             self.findings.append(finding)
 
+    def take_up(self, later: Truth) -> None:
+        """Go on with what was found later, when some journals had been swept away."""
+        self.findings += [found for found in later.findings if found not in self.findings]
+        self.processes += later.processes
+        self.builds, self.untrue, self.orphans = later.builds, later.untrue, later.orphans
+
 
 class Named(set[str]):
-    """The builds that a status names; and of any other, why none does."""
+    """The builds that a status names; of any other, why none does; and all that there ever were."""
 
-    def __init__(self, builds: set[str], *, origin: Callable[[str], str]) -> None:
+    def __init__(self, builds: set[str], *, ever: set[str], origin: Callable[[str], str]) -> None:
         super().__init__(builds)
+        self.ever = builds | ever
         self.origin = origin
 
 
-def examine(operator: Operator, witness: Witness) -> Truth:
-    """Compare processes, journals, venvs and objects with each other, of an operator at rest."""
+def examine(operator: Operator, witness: Witness, *, swept: bool = False) -> Truth:
+    """Compare processes, journals, venvs and objects with each other, of an operator at rest.
+
+    Once it has ``swept`` without any grace, an orphan is a finding; before that it waits its time.
+    """
     truth = Truth()
     bodies = objects(operator)
     own = [operator.process.pid] if operator.process else []
@@ -72,6 +84,7 @@ def examine(operator: Operator, witness: Witness) -> Truth:
     living = {body["metadata"]["uid"] for body in bodies.values()}
     named = Named(
         {build for body in bodies.values() for build in _named(body)},
+        ever=witness.named(),
         origin=lambda build_id: witness.origin(build_id, living=living),
     )
     journals = _examine_journals(operator.logs, named, truth)
@@ -79,8 +92,10 @@ def examine(operator: Operator, witness: Witness) -> Truth:
     for name, body in bodies.items():
         _examine_object(name, body, journals, venvs, truth)
         _examine_history(name, body, witness, truth)
+    truth.builds = len(named.ever)
+    truth.untrue = len(witness.untrue)
     truth.findings += witness.untrue
-    if ORPHANS_ARE_FINDINGS:
+    if swept:
         truth.findings += [f"{count} orphans: {kind}" for kind, count in truth.orphans.items()]
     return truth
 
@@ -117,7 +132,7 @@ def _examine_journals(
     for path in sorted(directory.glob("*.ndjson")):
         build_id = f"build_{path.stem.upper()}"
         events = _events(path, build_id, truth, whole=build_id in named)
-        truth.builds += 1
+        named.ever.add(build_id)
         truth.lines += len(events)
         _examine_ids(build_id, [event["id"] for event in events], truth)
         _examine_noise(build_id, events, truth)
@@ -210,6 +225,9 @@ def _examine_object(
     status = body["status"]
     generation = body["metadata"]["generation"]
     truth.expect(status["observedGeneration"] == generation, f"{name}: an old generation")
+    for build_id in _named(body):
+        own = made_at(build_id) >= datetime.fromisoformat(body["metadata"]["creationTimestamp"])
+        truth.expect(own, f"{name}: {build_id} is of an earlier object of the name")
     for finding in contradictions(body):
         truth.findings.append(f"{name}: {finding}")
     build = status.get("build")
@@ -290,6 +308,14 @@ def _named(body: Mapping[str, Any], *, with_active: bool = True) -> list[str]:
     if with_active and status.get("active"):
         named.append(status["active"]["buildId"])
     return named
+
+
+def made_at(build_id: str) -> datetime:
+    """Read when a build was queued from its id, a ULID: https://github.com/ulid/spec."""
+    milliseconds = 0
+    for character in build_id.removeprefix("build_")[:10]:
+        milliseconds = milliseconds * 32 + _CROCKFORD_BASE32.index(character)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _json(path: Path) -> dict[str, Any]:

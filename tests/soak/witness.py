@@ -58,6 +58,11 @@ class Witness:
         with self._lock:
             return set(self._named[uid])
 
+    def named(self) -> set[str]:
+        """Name the builds that any object has ever named."""
+        with self._lock:
+            return set().union(*self._named.values())
+
     def has_seen(self, body: Body) -> bool:
         """Tell whether the watch has come as far as this state of an object."""
         with self._lock:

@@ -29,16 +29,20 @@ NO_REASONS = {
     "InvalidAnnotation",  # the type of a condition
     "BearerToken",
     "BuildStatus",
+    "ClusterRole",
     "ConfigBuild",
     "ConfigMap",
     "CustomResourceDefinition",
+    "ExecCredential",
     "JournalSummary",
     "JournalWriter",
     "StepStatus",
+    "SubjectAccessReview",
+    "TokenReview",
 }
 
 # Made from the words of HTTP (RFC 9110) where they are needed, so they stand nowhere in the code.
-REASONS_OF_HTTP = {"MethodNotAllowed", "UnsupportedMediaType"}
+REASONS_OF_HTTP = {"ContentTooLarge", "MethodNotAllowed", "UnsupportedMediaType"}
 
 ONE_WORD = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
 TWO_HUMPS = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+")

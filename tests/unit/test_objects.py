@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from configbuild.builds.state import Declared, LastKnown
-from configbuild.kube.objects import ObjectCache, declared_of, key_of
+from configbuild.kube.objects import News, ObjectCache, declared_of, key_of
 from configbuild.model import ConfigKey
 
 KEY = ConfigKey("team-a", "invoices")
@@ -30,7 +30,7 @@ def body(version: int, *, uid: str = "uid-1", generation: int = 1, **fields: Any
 def test_object_is_known_by_namespace_and_name() -> None:
     cache = ObjectCache()
 
-    assert cache.put(body(1))
+    assert cache.put(body(1)) is News.DECLARATION
     assert key_of(body(1)) == KEY
     assert cache.keys() == {KEY}
     assert cache.get(KEY) == body(1)
@@ -38,21 +38,21 @@ def test_object_is_known_by_namespace_and_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("later", "declared"),
+    ("later", "news"),
     [
-        pytest.param(body(11, generation=2), True, id="edited"),
-        pytest.param(body(11, uid="uid-2"), True, id="deleted and created again"),
-        pytest.param(body(11, status={"phase": "Active"}), False, id="status only"),
-        pytest.param(body(100), False, id="more digits"),
+        pytest.param(body(11, generation=2), News.DECLARATION, id="edited"),
+        pytest.param(body(11, uid="uid-2"), News.DECLARATION, id="deleted and created again"),
+        pytest.param(body(11, status={"phase": "Active"}), News.STATUS, id="status only"),
+        pytest.param(body(100), News.STATUS, id="more digits"),
     ],
 )
 def test_newer_body_replaces_and_says_whether_the_declaration_may_have_changed(
-    later: dict[str, Any], *, declared: bool
+    later: dict[str, Any], news: News
 ) -> None:
     cache = ObjectCache()
     cache.put(body(10))
 
-    assert cache.put(later) is declared
+    assert cache.put(later) is news
     assert cache.get(KEY) is later
 
 
@@ -69,7 +69,7 @@ def test_older_body_never_replaces_a_newer_one(earlier: dict[str, Any]) -> None:
     known = body(10)
     cache.put(known)
 
-    assert not cache.put(earlier)
+    assert cache.put(earlier) is News.NOTHING
     assert cache.get(KEY) is known
 
 
@@ -101,8 +101,7 @@ def test_late_answer_does_not_bring_a_deleted_object_back() -> None:
     answer = body(2, status={"phase": "Active"})
     cache.remove(body(3))
 
-    cache.put(answer)
-
+    assert cache.put(answer) is News.NOTHING
     assert cache.get(KEY) is None
 
 
@@ -111,7 +110,7 @@ def test_object_can_be_created_again_after_its_deletion() -> None:
     cache.put(body(1))
     cache.remove(body(3))
 
-    assert cache.put(body(4, uid="uid-2"))
+    assert cache.put(body(4, uid="uid-2")) is News.DECLARATION
     assert cache.get(KEY) == body(4, uid="uid-2")
 
 

@@ -176,6 +176,17 @@ def test_name_that_is_no_text_is_copied_as_it_is(root: Path, tmp_path: Path) -> 
     assert (tmp_path / "copy" / name).read_bytes() == b"1"
 
 
+def test_file_of_any_size_is_read_whole(tmp_path: Path) -> None:
+    content = os.urandom(200_000)
+    tree = MemoryTree(files={"data.bin": TreeFile(content=content)})
+    tree.copy_to(tmp_path / "large")
+
+    limits = Limits(files=1, bytes=len(content))
+    assert DirectoryTree.scan(tmp_path / "large", limits).digest == tree.digest
+    with pytest.raises(TreeError, match="the source tree is too large"):
+        DirectoryTree.scan(tmp_path / "large", Limits(files=1, bytes=len(content) - 1))
+
+
 def test_files_are_counted(root: Path) -> None:
     with pytest.raises(TreeError, match="more than 3 files"):
         DirectoryTree.scan(root, Limits(files=3, bytes=1000))

@@ -162,6 +162,23 @@ def test_key_can_be_delayed_again_after_its_delay() -> None:
     asyncio.run(main())
 
 
+def test_worker_that_never_has_to_wait_lets_others_have_their_turn() -> None:
+    async def main() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        done: list[str] = []
+
+        async def note(key: str) -> None:
+            done.append(key)
+
+        for key in "abc":
+            queue.add(key)
+        async with working(queue, note):
+            await asyncio.sleep(0)
+            assert done == ["a"]
+
+    asyncio.run(main())
+
+
 def test_worker_that_fails_leaves_its_key_to_others() -> None:
     async def main() -> None:
         queue: WorkQueue[str] = WorkQueue()

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shutil
+import ssl
 import sys
 import sysconfig
 from collections.abc import AsyncIterator
@@ -187,6 +188,7 @@ async def site(
     max_concurrency: int = 2,
     queue_limit: int = 10,
     host: str = "127.0.0.1",
+    tls: ssl.SSLContext | None = None,
     **options: Any,
 ) -> AsyncIterator[Site]:
     """Run everything there is behind HTTP; ``uv`` is the stand-in unless given."""
@@ -221,7 +223,9 @@ async def site(
     app = create_app(builds, journals, **{"registry": CollectorRegistry(), **options})
     running = asyncio.create_task(builds.run())
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    server = asyncio.create_task(serve(app, host=host, port=0, on_started=started.set_result))
+    server = asyncio.create_task(
+        serve(app, host=host, port=0, tls=tls, on_started=started.set_result)
+    )
     try:
         beginnings: set[asyncio.Future[Any]] = {server, started}
         await asyncio.wait(beginnings, return_when=asyncio.FIRST_COMPLETED)

@@ -67,7 +67,7 @@ async def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         assert {error["field"] for error in problem["errors"]} == {"limit", "after_id"}
 
 
-@pytest.mark.parametrize("body", [b"\xff\xfe", b"\xff" * 9, b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"\xff" * 9, b"[" * 10_000])
 @in_loop
 async def test_body_that_cannot_be_read_is_invalid_too(tmp_path: Path, body: bytes) -> None:
     async with site(tmp_path) as here:

@@ -219,7 +219,7 @@ async def test_stream_runs_from_created_to_completed(tmp_path: Path) -> None:
 
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "application/x-ndjson"
-        assert answer.headers["cache-control"] == "no-cache"
+        assert answer.headers["cache-control"] == "no-store, no-transform"
         assert answer.headers["x-accel-buffering"] == "no"
         events = events_of(answer.content)
         assert [event["id"] for event in events] == list(range(1, len(events) + 1))

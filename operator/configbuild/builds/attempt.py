@@ -13,6 +13,7 @@ from configbuild.builds.records import record_of
 from configbuild.engine import BuildRequest, StepOutput, run_build, step_reason
 from configbuild.errors import ConfigBuildError, JournalError, StepError
 from configbuild.events import Body, BuildCreated, BuildStep, Event
+from configbuild.failures import DISK_FULL, is_disk_full
 from configbuild.journal import JournalWriter
 from configbuild.model import BuildStatus, Step, StepStatus
 from configbuild.outcome import Outcome, canceled, failed, succeeded
@@ -136,8 +137,10 @@ class Attempt:
         except ConfigBuildError as error:
             return failed(error.message, reason=error.reason, step=self._failed_step())
         except Exception as error:
-            logger.exception("build %s failed for a reason of our own", self.record.id)
             step = self._failed_step()
+            if is_disk_full(error):
+                return failed(str(error), reason=DISK_FULL, step=step)
+            logger.exception("build %s failed for a reason of our own", self.record.id)
             reason = step_reason(step) if step and isinstance(error, OSError) else "InternalError"
             return failed(f"{type(error).__name__}: {error}", reason=reason, step=step)
 

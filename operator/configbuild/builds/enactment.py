@@ -123,21 +123,30 @@ class Enactment:
         request = self._workshop.request(wanted, build_id, trigger)
         journal = await asyncio.to_thread(self._journals.create, build_id)
         tried = state.newest.attempt if state.newest and trigger is Trigger.RETRY else 0
-        attempt = Attempt(
-            request,
-            journal,
-            changed_inputs=decision.changed,
-            changed_from=decision.changed_from,
-            attempt=tried + 1,
-            changed=self._attempt_changed,
-        )
-        for forgotten in state.begin(attempt):
-            if state.active is None or state.active.build_id != forgotten.id:
-                await self._registry.forget(forgotten.id)
-        logger.info("build %s of %s queued: %s", build_id, state.key, trigger)
+        try:
+            # Others may have taken the last place meanwhile. From here on nothing is waited for
+            # until the attempt is in line: one that a state knows and nobody runs never ends.
+            self._runner.check_room()
+            attempt = Attempt(
+                request,
+                journal,
+                changed_inputs=decision.changed,
+                changed_from=decision.changed_from,
+                attempt=tried + 1,
+                changed=self._attempt_changed,
+            )
+        except BaseException:
+            # Open and empty, it would stay until the operator ends, and one more with each try.
+            await asyncio.to_thread(self._journals.remove, build_id)
+            raise
+        dropped = state.begin(attempt)
         self._registry.name(state)
         self._runner.submit(attempt)
+        logger.info("build %s of %s queued: %s", build_id, state.key, trigger)
         self._changed(state.key)
+        for forgotten in dropped:
+            if state.active is None or state.active.build_id != forgotten.id:
+                await self._registry.forget(forgotten.id)
         return attempt
 
     def _attempt_changed(self, attempt: Attempt) -> None:

@@ -62,6 +62,8 @@ class Janitor:
             async with state.lock:
                 if self._registry.states.get(state.key) is state:
                     await self._sweep_config(state, wearers)
+        for build_id in self._registry.dropped():
+            await self._registry.forget(build_id)
         for path in await asyncio.to_thread(self._sweep.orphaned_venvs, uids, namespaces):
             logger.info("removing %s, which belongs to no ConfigBuild", path)
             await asyncio.to_thread(remove_tree, path)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from configbuild.builds.acts import take_down
 from configbuild.builds.healing import heal
 from configbuild.builds.records import record_of
-from configbuild.builds.retention import kept_venvs
+from configbuild.builds.retention import Kept, kept_venvs
 from configbuild.builds.state import ActiveBuild, ConfigState, Declared
 from configbuild.journal import Journals
 from configbuild.layout import Layout
-from configbuild.model import BuildStatus
+from configbuild.model import BuildId, BuildStatus
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What lies on disk: the verified build that is claimed, and builds later than the newest."""
+
+    claimed: ActiveBuild | None
+    later: list[Kept]
 
 
 async def recollect(
@@ -29,7 +37,9 @@ async def recollect(
     state.handled = dict(last.handled)
     if last.generation == -1:
         take_down(state, declared)
-    await _check_pointer(state, layout)
+    # One visit to a thread for all that most configs need: at a restart thousands come by here.
+    found = await asyncio.to_thread(_look, state, layout)
+    _correct_pointer(state, found.claimed, layout)
     newest = state.newest
     if newest is not None and not newest.status.ended:
         healed = await asyncio.to_thread(heal, newest, journals=journals, layout=layout)
@@ -39,33 +49,46 @@ async def recollect(
         if healed.status is BuildStatus.ACTIVE:
             paths = layout.build(state.key, healed.id)
             state.active = ActiveBuild.from_receipt(paths, healed.id, state.uid) or state.active
-    await _adopt_unnamed(state, journals, layout)
+    await _adopt_unnamed(state, found.later, journals, layout)
 
 
-async def _check_pointer(state: ConfigState, layout: Layout) -> None:
+def _look(state: ConfigState, layout: Layout) -> _Found:
+    claimed = _claimed(state)
+    newest = state.newest.id if state.newest is not None else ""
+    return _Found(
+        claimed=ActiveBuild.from_receipt(layout.build(state.key, claimed), claimed, state.uid)
+        if claimed is not None
+        else None,
+        later=kept_venvs(layout.config_venvs(state.key), after=newest),
+    )
+
+
+def _claimed(state: ConfigState) -> BuildId | None:
+    """Name the build that the status claims to be active."""
+    if state.active is not None:
+        return state.active.build_id
+    newest = state.newest
+    return newest.id if newest is not None and newest.status is BuildStatus.ACTIVE else None
+
+
+def _correct_pointer(state: ConfigState, found: ActiveBuild | None, layout: Layout) -> None:
     """Believe the receipt rather than the status, which others can write to as well."""
-    claimed = state.active.build_id if state.active is not None else None
-    if claimed is None and state.newest is not None and state.newest.status is BuildStatus.ACTIVE:
-        claimed = state.newest.id
-    if claimed is None:
-        return
-    paths = layout.build(state.key, claimed)
-    found = await asyncio.to_thread(ActiveBuild.from_receipt, paths, claimed, state.uid)
     if found is not None:
         state.active = found
     elif state.active is not None:
         # Gone from the disk: ensure finds it missing. Its path is where it would be, if anywhere.
+        paths = layout.build(state.key, state.active.build_id)
         state.active = replace(state.active, venv_path=str(paths.venv))
 
 
-async def _adopt_unnamed(state: ConfigState, journals: Journals, layout: Layout) -> None:
+async def _adopt_unnamed(
+    state: ConfigState, later: list[Kept], journals: Journals, layout: Layout
+) -> None:
     """Take over a build that was verified while the API server was away, and never named.
 
     Without this it would be built once more.
     """
-    newest = state.newest.id if state.newest is not None else ""
-    folder = layout.config_venvs(state.key)
-    for venv in await asyncio.to_thread(kept_venvs, folder, after=newest):
+    for venv in later:
         if venv.uid != state.uid:
             continue
         told = await asyncio.to_thread(journals.summary, venv.build_id)

@@ -70,10 +70,12 @@ class BuildRecord:
                     steps=_with_step(self.steps, body, event.time),
                 )
             case BuildCompleted():
-                failed = [step.name for step in self.steps if step.status is StepStatus.FAILED]
+                steps = _ended(self.steps, event.time)
+                failed = [step.name for step in steps if step.status is StepStatus.FAILED]
                 return replace(
                     self,
                     status=body.status,
+                    steps=steps,
                     finished_at=event.time,
                     exit_code=body.exit_code,
                     summary=body.summary,
@@ -106,6 +108,16 @@ def record_of(created: Event, later: Iterable[Event] = ()) -> BuildRecord:
     for event in later:
         record = record.after(event)
     return record
+
+
+def _ended(steps: tuple[StepProgress, ...], time: datetime) -> tuple[StepProgress, ...]:
+    """End the step that still runs where its own end could not be told, as with a full disk."""
+    return tuple(
+        replace(step, status=StepStatus.FAILED, finished_at=time)
+        if step.status is StepStatus.RUNNING
+        else step
+        for step in steps
+    )
 
 
 def _with_step(

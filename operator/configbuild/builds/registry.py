@@ -30,6 +30,18 @@ class Registry:
         """List the builds that are remembered."""
         return set(self._keys)
 
+    def dropped(self) -> list[BuildId]:
+        """List the builds that their config names no more.
+
+        History drops the record of a build that is still active; later another one is, or the
+        config is deleted.
+        """
+        return [
+            build_id
+            for build_id, key in self._keys.items()
+            if (state := self.states.get(key)) is None or not state.names(build_id)
+        ]
+
     def state_of(self, build_id: BuildId) -> ConfigState | None:
         """Find the state of the config that a build belongs to."""
         key = self._keys.get(build_id)

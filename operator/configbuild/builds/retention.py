@@ -110,9 +110,7 @@ class Sweep:
         found = []
         for key in self._configs_on_disk(namespaces):
             for path, build_id in _builds_in(self.layout.config_venvs(key)):
-                uid = _kept(path, build_id).uid
-                belongs = key in uids and uid in ("", uids[key])
-                if not belongs and self._is_past_grace(path):
+                if self._is_past_grace(path) and not _belongs(path, build_id, uids.get(key)):
                     found.append(path)
         return found
 
@@ -138,6 +136,11 @@ class Sweep:
         except FileNotFoundError:
             return False
         return time.time() - changed > self.rules.orphan_grace_s
+
+
+def _belongs(path: Path, build_id: BuildId, uid: str | None) -> bool:
+    """Tell whether a venv is of the object with ``uid``; one without a receipt may be."""
+    return uid is not None and _kept(path, build_id).uid in ("", uid)
 
 
 def kept_venvs(folder: Path, *, after: str = "") -> list[Kept]:

@@ -190,14 +190,23 @@ class Builds:
         if known is not None and known.uid != declared.uid:
             await self.forget(key)
             known = self._registry.states.get(key)
-        if known is None:
-            known = self._registry.states[key] = ConfigState(key=key, uid=declared.uid)
-            async with known.lock:
+        return await self._take_up(declared) if known is None else known
+
+    async def _take_up(self, declared: Declared) -> ConfigState:
+        """Make the state of a config that this process sees for the first time."""
+        state = ConfigState(key=declared.key, uid=declared.uid)
+        async with state.lock:
+            self._registry.states[state.key] = state
+            try:
                 await recollect(
-                    known, declared, journals=self._journals, layout=self._workshop.layout
+                    state, declared, journals=self._journals, layout=self._workshop.layout
                 )
-                self._registry.name(known)
-        return known
+            except BaseException:
+                # Half read is not read: the next look begins anew.
+                del self._registry.states[state.key]
+                raise
+            self._registry.name(state)
+        return state
 
     async def _ensure(self, state: ConfigState, ask: Ask) -> Ensured | None:
         """Do the work of ensure under the lock; ``None`` asks for another round."""

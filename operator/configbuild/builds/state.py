@@ -226,6 +226,11 @@ class ConfigState:
         """List every build that is known, newest first."""
         return [*([self.newest] if self.newest else []), *self.history]
 
+    def names(self, build_id: BuildId) -> bool:
+        """Tell whether a build is remembered, or active."""
+        active = self.active is not None and self.active.build_id == build_id
+        return active or any(record.id == build_id for record in self.all_records())
+
     def remember(self, record: BuildRecord) -> list[BuildRecord]:
         """Take an earlier build into history that had been told of nowhere; ids sort by time.
 

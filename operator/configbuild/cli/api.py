@@ -6,12 +6,15 @@ dependency, and ``http.client`` hands a stream on as it comes.
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from configbuild.cli.documents import InputError
@@ -45,11 +48,49 @@ class RefusedError(InputError):
     """The server answered that the request cannot be met (RFC 9457, problem details)."""
 
 
+class Credentials(Protocol):
+    """What is shown to the server."""
+
+    def token(self) -> str | None:
+        """Give a bearer token; ``None`` if there is none to show."""
+
+    def renew(self) -> bool:
+        """Get another token, since this one was refused; tell whether there is one."""
+
+
+class Trust(Protocol):
+    """Which servers are the right one."""
+
+    def context(self) -> ssl.SSLContext:
+        """Make a context that verifies the server."""
+
+    def renew(self) -> bool:
+        """Look again whom to trust, since the server was none of those; tell whether it changed."""
+
+
+class _NoCredentials:
+    def token(self) -> str | None:
+        return None
+
+    def renew(self) -> bool:
+        return False
+
+
+class _MachineTrust:
+    def context(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+    def renew(self) -> bool:
+        return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """A server, by its URL; a path in it stands before all others (``kubectl proxy``)."""
+    """A server, by its URL; a path in it stands before all others."""
 
     server: str
+    credentials: Credentials = field(default_factory=_NoCredentials)
+    trust: Trust = field(default_factory=_MachineTrust)
 
     def get(self, *path: str) -> dict[str, Any]:
         """Fetch an object."""
@@ -91,38 +132,94 @@ class Api:
     ) -> Iterator[http.client.HTTPResponse]:
         url = urlsplit(self.server)
         target = "/".join([url.path.rstrip("/"), "api/v1", *(quote(part, "") for part in path)])
-        connection = _connection(self.server)
+        if query:
+            target = f"{target}?{urlencode(query)}"
+        connection, response = self._answer(method, target, body)
         try:
-            try:
-                connection.request(
-                    method,
-                    f"{target}?{urlencode(query)}" if query else target,
-                    body=None if body is None else json.dumps(body),
-                    headers=_HEADERS if body is None else {**_HEADERS, **_JSON},
-                )
-                response = connection.getresponse()
-            except (http.client.HTTPException, OSError) as error:
-                raise UnreachableError(
-                    f"nobody answers at {self.server} ({error}); is the operator's port forwarded?"
-                ) from error
             if response.status >= 400:
                 raise _problem(response)
             yield response
         finally:
             connection.close()
 
+    def _answer(
+        self, method: str, target: str, body: Mapping[str, Any] | None
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Send a request; once more if that can mend a certificate or a token that is refused.
 
-def _connection(server: str) -> http.client.HTTPConnection:
+        Neither had any effect on the server: the first comes before the request, the second before
+        it is looked at.
+        """
+        try:
+            connection, response = self._send(method, target, body)
+        except _DistrustedError:
+            if not self.trust.renew():
+                raise
+            connection, response = self._send(method, target, body)
+        if response.status == http.HTTPStatus.UNAUTHORIZED and self.credentials.renew():
+            connection.close()
+            return self._send(method, target, body)
+        return connection, response
+
+    def _send(
+        self, method: str, target: str, body: Mapping[str, Any] | None
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        connection = self._connection()
+        headers = {**_HEADERS, **({} if body is None else _JSON), **self._authorization()}
+        content = None if body is None else json.dumps(body)
+        try:
+            connection.request(method, target, body=content, headers=headers)
+            return connection, connection.getresponse()
+        except ssl.SSLCertVerificationError as error:
+            connection.close()
+            raise _DistrustedError(
+                f"{self.server} is not to be trusted ({error.verify_message}); name its authority"
+                " with --certificate-authority, or be one who may read the ConfigMap configbuild-ca"
+                " in the operator's namespace"
+            ) from error
+        except (http.client.HTTPException, OSError) as error:
+            connection.close()
+            raise UnreachableError(
+                f"nobody answers at {self.server} ({error}); is the operator's port forwarded?"
+            ) from error
+
+    def _authorization(self) -> dict[str, str]:
+        token = self.credentials.token()
+        if token is None:
+            return {}
+        if not self.server.startswith("https://") and not _is_loopback(self.server):
+            raise InputError(f"--server: {self.server} would show your token to the network")
+        return {"Authorization": f"Bearer {token}"}
+
+    def _connection(self) -> http.client.HTTPConnection:
+        try:
+            url = urlsplit(self.server)
+            host, port = url.hostname, url.port
+        except ValueError as error:
+            raise InputError(f"--server: {self.server}: {error}") from None
+        if url.scheme not in ("http", "https") or not host:
+            raise InputError(
+                f"--server: {self.server!r} is no URL that begins with http:// or https://"
+            )
+        if url.scheme == "https":
+            return http.client.HTTPSConnection(
+                host, port, timeout=TIMEOUT_S, context=self.trust.context()
+            )
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+
+
+class _DistrustedError(UnreachableError):
+    """The server's certificate is of nobody whom the user trusts."""
+
+    reason = "ServerNotTrusted"
+
+
+def _is_loopback(server: str) -> bool:
+    host = urlsplit(server).hostname or ""
     try:
-        url = urlsplit(server)
-        host, port = url.hostname, url.port
-    except ValueError as error:
-        raise InputError(f"--server: {server}: {error}") from None
-    if url.scheme not in ("http", "https") or not host:
-        raise InputError(f"--server: {server!r} is no URL that begins with http:// or https://")
-    if url.scheme == "https":
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S)
-    return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _json(response: http.client.HTTPResponse) -> dict[str, Any]:

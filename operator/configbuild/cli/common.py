@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from configbuild.cli.documents import InputError
 from configbuild.cli.progress import ReaderGoneError, leave_quietly, say
@@ -36,11 +37,15 @@ def load_settings(**overrides: Path) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = [
-            f"ADE_{'_'.join(str(part) for part in found['loc']).upper()}: {found['msg']}"
-            for found in error.errors(include_url=False)
-        ]
+        problems = [_problem(found) for found in error.errors(include_url=False)]
         raise InputError("\n  ".join(problems)) from None
+
+
+def _problem(found: ErrorDetails) -> str:
+    message = found["msg"].removeprefix("Value error, ")
+    if not found["loc"]:  # of several settings together; the message names them
+        return message
+    return f"ADE_{'_'.join(str(part) for part in found['loc']).upper()}: {message}"
 
 
 def run_app(app: typer.Typer, *, name: str | None = None) -> None:

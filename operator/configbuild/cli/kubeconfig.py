@@ -1,4 +1,4 @@
-"""The namespace that kubectl would use.
+"""The namespace and the user that kubectl would use.
 
 Source: https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
 """
@@ -21,14 +21,36 @@ def current_namespace() -> str:
 
     :class:`InputError` if a kubeconfig cannot be read; one that is not there is passed over.
     """
-    configs = [_read(path) for path in _paths() if path.exists()]
+    context = _current_context(_read_all())
+    return context.get("namespace") or DEFAULT_NAMESPACE
+
+
+def current_user() -> tuple[dict[str, Any], Path] | None:
+    """Read the user of the current context, and the folder that paths in it are relative to.
+
+    ``None`` where there is none. Errors as above.
+    """
+    configs = _read_all()
+    name = _current_context(configs).get("user")
+    for path, config in configs:
+        for user in config.get("users") or ():
+            if name and user.get("name") == name:
+                return user.get("user") or {}, path.parent
+    return None
+
+
+def _current_context(configs: list[tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
     # As kubectl merges them: the first file that says something has the say.
-    current = next((it["current-context"] for it in configs if it.get("current-context")), None)
-    for config in configs:
+    current = next((it["current-context"] for _, it in configs if it.get("current-context")), None)
+    for _, config in configs:
         for context in config.get("contexts") or ():
             if context.get("name") == current:
-                return (context.get("context") or {}).get("namespace") or DEFAULT_NAMESPACE
-    return DEFAULT_NAMESPACE
+                return context.get("context") or {}
+    return {}
+
+
+def _read_all() -> list[tuple[Path, dict[str, Any]]]:
+    return [(path, _read(path)) for path in _paths() if path.exists()]
 
 
 def _paths() -> list[Path]:

@@ -6,12 +6,21 @@ import json
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from configbuild.cli.api import Api
 from configbuild.cli.common import Output, Shape, run_app
+from configbuild.cli.credentials import (
+    Credentials,
+    GivenToken,
+    KubeconfigToken,
+    Token,
+    TokenFile,
+    Trust,
+)
 from configbuild.cli.documents import InputError
 from configbuild.cli.explain import explain, explain_json
 from configbuild.cli.follow import Follower
@@ -42,6 +51,31 @@ Server = Annotated[
         help="The operator's HTTP API.",
     ),
 ]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="CONFIGBUILD_TOKEN",
+        metavar="TOKEN",
+        help="Shown to the operator; otherwise that of the kubeconfig's user.",
+    ),
+]
+TokenFileOption = Annotated[
+    Path | None, typer.Option("--token-file", metavar="FILE", help="Holds the token.")
+]
+Authority = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate-authority",
+        envvar="CONFIGBUILD_CERTIFICATE_AUTHORITY",
+        metavar="FILE",
+        help="Who signs for the operator (PEM); otherwise whom its ConfigMap configbuild-ca names.",
+    ),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option("--insecure-skip-tls-verify", help="Show the token to whoever answers."),
+]
 Namespace = Annotated[
     str | None,
     typer.Option(
@@ -57,7 +91,7 @@ Format = Annotated[
     typer.Option("--output", "-o", metavar="FORMAT", help="text, or ndjson: events as they are."),
 ]
 
-_LOCAL = "http://127.0.0.1:8080"
+_LOCAL = "https://127.0.0.1:8443"
 
 
 @app.callback()
@@ -67,7 +101,10 @@ def about() -> None:
     The operator is reached through its HTTP API, for instance by
 
     \b
-      kubectl port-forward service/configbuild-operator 8080
+      kubectl port-forward service/configbuild-operator 8443
+
+    It is shown the token that kubectl has, if the kubeconfig's user has one; with a client
+    certificate, say --token "$(kubectl create token NAME)".
 
     \b
     Exit codes:
@@ -85,6 +122,7 @@ def about() -> None:
 @app.command()
 def logs(
     target: Target,
+    *,
     namespace: Namespace = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on to the end of the build.")
@@ -94,13 +132,17 @@ def logs(
     ] = 0,
     output: Format = Output.TEXT,
     server: Server = _LOCAL,
+    token: TokenOption = None,
+    token_file: TokenFileOption = None,
+    authority: Authority = None,
+    insecure: Insecure = False,
 ) -> None:
     """Print what a build did and does.
 
     Standard output of its commands is marked with |, standard error with !. When the connection
     breaks, reading goes on after the last event that came.
     """
-    api = Api(server=server)
+    api = _api(server, namespace, token, token_file, authority, insecure=insecure)
     follower = Follower(api, notify=say, last_id=after_id)
     _print(follower.build(_build_id(api, namespace, target), follow=follow), output)
     raise typer.Exit(_exit_code(follower))
@@ -109,6 +151,7 @@ def logs(
 @app.command()
 def build(
     name: Name,
+    *,
     namespace: Namespace = None,
     force: Annotated[
         bool, typer.Option("--force", help="Build anew; a build that runs is replaced.")
@@ -117,11 +160,15 @@ def build(
     stream: Annotated[bool, typer.Option("--stream", help="Wait, and print what it does.")] = False,
     output: Format = Output.TEXT,
     server: Server = _LOCAL,
+    token: TokenOption = None,
+    token_file: TokenFileOption = None,
+    authority: Authority = None,
+    insecure: Insecure = False,
 ) -> None:
     """Ask for the build that a ConfigBuild declares: it is reused, joined or made."""
     if output is Output.NDJSON and not stream:
         raise InputError("--output ndjson prints a stream: add --stream")
-    api = Api(server=server)
+    api = _api(server, namespace, token, token_file, authority, insecure=insecure)
     path = ("workspaces", namespace or current_namespace(), "configs", name, "builds")
     body = {"stream": stream or wait, "options": {"force": force}}
     if not (stream or wait):
@@ -141,9 +188,18 @@ def build(
 
 
 @app.command()
-def cancel(target: Target, namespace: Namespace = None, server: Server = _LOCAL) -> None:
+def cancel(
+    target: Target,
+    *,
+    namespace: Namespace = None,
+    server: Server = _LOCAL,
+    token: TokenOption = None,
+    token_file: TokenFileOption = None,
+    authority: Authority = None,
+    insecure: Insecure = False,
+) -> None:
     """End a build that waits or runs; one that has ended stays as it is."""
-    api = Api(server=server)
+    api = _api(server, namespace, token, token_file, authority, insecure=insecure)
     found = api.post("builds", _build_id(api, namespace, target), "cancel")
     ended = BuildStatus(found["status"]).ended
     words = f"has ended already ({found['status']})" if ended else "is being ended"
@@ -151,10 +207,20 @@ def cancel(target: Target, namespace: Namespace = None, server: Server = _LOCAL)
 
 
 @app.command(name="list")
-def list_builds(name: Name, namespace: Namespace = None, server: Server = _LOCAL) -> None:
+def list_builds(
+    name: Name,
+    *,
+    namespace: Namespace = None,
+    server: Server = _LOCAL,
+    token: TokenOption = None,
+    token_file: TokenFileOption = None,
+    authority: Authority = None,
+    insecure: Insecure = False,
+) -> None:
     """List the builds of a ConfigBuild, newest first."""
+    api = _api(server, namespace, token, token_file, authority, insecure=insecure)
     rows: list[tuple[str, ...]] = [("BUILD", "STATUS", "TRIGGER", "AGE", "TOOK", "REASON")]
-    rows += [_row(found) for found in _builds(Api(server=server), namespace, name)]
+    rows += [_row(found) for found in _builds(api, namespace, name)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -164,6 +230,7 @@ def list_builds(name: Name, namespace: Namespace = None, server: Server = _LOCAL
 @app.command(name="explain")
 def explain_one(
     name: Name,
+    *,
     namespace: Namespace = None,
     output: Annotated[
         Shape, typer.Option("--output", "-o", metavar="FORMAT", help="text, or json.")
@@ -183,6 +250,24 @@ def explain_one(
         write_lines(json.dumps(explain_json(body, now=now), indent=2))
     else:
         write_lines(*explain(body, now=now))
+
+
+def _api(
+    server: str,
+    namespace: str | None,
+    token: str | None,
+    token_file: Path | None,
+    authority: Path | None,
+    *,
+    insecure: bool,
+) -> Api:
+    source: Token = KubeconfigToken()
+    if token_file:
+        source = TokenFile(path=token_file)
+    elif token:
+        source = GivenToken(value=token)
+    trust = Trust(file=authority, insecure=insecure, namespaces=(namespace or current_namespace(),))
+    return Api(server=server, credentials=Credentials(source), trust=trust)
 
 
 def _builds(api: Api, namespace: str | None, name: str) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ def get_configbuild(name: str, *, namespace: str | None) -> dict[str, Any]:
     environment variable ``KUBECTL`` names another program. :class:`KubectlError` if it fails,
     :class:`InputError` if it cannot be started or gives no object.
     """
-    program = os.environ.get("KUBECTL") or "kubectl"
+    program = _kubectl()
     where = ("-n", namespace) if namespace else ()
     try:
         done = subprocess.run(
@@ -47,3 +47,25 @@ def get_configbuild(name: str, *, namespace: str | None) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("metadata"), dict):
         raise InputError(f"{program} gave no object; is this kubectl?")
     return content
+
+
+def published_authority(namespace: str) -> str | None:
+    """Read whom the operator of a namespace asks to be trusted (PEM).
+
+    ``None`` if it asks for nobody, or if that cannot be read: then the connection tells what is
+    wrong.
+    """
+    try:
+        done = subprocess.run(
+            [_kubectl(), "get", "configmap", "configbuild-ca", "-n", namespace, "-o", "json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+        return str(json.loads(done.stdout)["data"]["ca.crt"])
+    except (OSError, subprocess.CalledProcessError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _kubectl() -> str:
+    return os.environ.get("KUBECTL") or "kubectl"

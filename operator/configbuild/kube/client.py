@@ -5,27 +5,20 @@ from __future__ import annotations
 import base64
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import aiohttp
 from kubernetes.aio import config
-from kubernetes.aio.client import (
-    ApiClient,
-    AuthorizationV1Api,
-    Configuration,
-    CoreV1Api,
-    CustomObjectsApi,
-)
+from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.exceptions import (
-    ApiException,
     ConflictException,
     ForbiddenException,
     NotFoundException,
 )
 
 from configbuild.errors import ClusterError, SourceError
+from configbuild.kube.rest import FAILURES, Rest, words_of
 from configbuild.model import BuildId, ConfigKey
 from configbuild.resource import GROUP, PLURAL, VERSION
 from configbuild.sources import ConfigMapContent
@@ -37,21 +30,40 @@ BUILD_LABEL = "ade.dev/build-id"
 
 FIELD_MANAGER = "configbuild-operator"
 
-# Answers come in milliseconds; what takes longer is asked again rather than waited for.
-_REQUEST_TIMEOUT_S = 30.0
-
 _PAGE = 500
 
-# What a request can end with: an answer that says no, a connection that is cut, no answer in time.
-_FAILURES = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
+_ALL = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+_OF_NAMESPACE = f"/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/{PLURAL}"
+_ONE = f"{_OF_NAMESPACE}/{{name}}"
+_CONFIG_MAP = "/api/v1/namespaces/{namespace}/configmaps/{name}"
+_PODS = "/api/v1/namespaces/{namespace}/pods"
+_EVENTS = "/api/v1/namespaces/{namespace}/events"
+_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
-# Group, resource, subresource, verb: without these nothing works.
+
+class Right(NamedTuple):
+    """What somebody may be allowed to do; with a ``name``, to that one only."""
+
+    verb: str
+    group: str
+    resource: str
+    subresource: str = ""
+    name: str = ""
+
+    @property
+    def words(self) -> str:
+        """Say it as in a Role."""
+        whole = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+        return f"{self.verb} {whole} {self.name}".rstrip()
+
+
+# Without these nothing works.
 _NEEDED = (
-    (GROUP, PLURAL, "", "get"),
-    (GROUP, PLURAL, "", "list"),
-    (GROUP, PLURAL, "", "watch"),
-    (GROUP, PLURAL, "status", "patch"),
-    ("", "configmaps", "", "get"),
+    Right("get", GROUP, PLURAL),
+    Right("list", GROUP, PLURAL),
+    Right("watch", GROUP, PLURAL),
+    Right("patch", GROUP, PLURAL, "status"),
+    Right("get", "", "configmaps"),
 )
 
 
@@ -112,40 +124,36 @@ class Cluster:
     """A client for one API server; also where the ConfigMaps of sources come from."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self._client = ApiClient(configuration)
-        self._objects = CustomObjectsApi(self._client)
-        self._core = CoreV1Api(self._client)
+        self._rest = Rest(configuration)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()  # type: ignore[no-untyped-call]
+        await self._rest.close()
 
-    async def check_permissions(self, namespace: str | None) -> None:
+    @property
+    def rest(self) -> Rest:
+        """The requests themselves, for who asks for something else."""
+        return self._rest
+
+    async def check_permissions(
+        self, namespace: str | None, rights: Iterable[Right] = _NEEDED
+    ) -> None:
         """Ask whether the operator may do what it has to, in a namespace (``None``: in all).
 
         :class:`PermissionMissingError` names the first thing that it may not.
         """
-        reviews = AuthorizationV1Api(self._client)
-        for group, resource, subresource, verb in _NEEDED:
-            attributes = {
-                "group": group,
-                "resource": resource,
-                "subresource": subresource,
-                "verb": verb,
-                "namespace": namespace or "",
-            }
+        for right in rights:
+            attributes = {**right._asdict(), "namespace": namespace or ""}
             try:
-                review: Any = await reviews.create_self_subject_access_review(
-                    {"spec": {"resourceAttributes": attributes}},  # type: ignore[arg-type]
-                    _request_timeout=_REQUEST_TIMEOUT_S,
+                review = await self._rest.post(
+                    _ACCESS_REVIEWS, {}, {"spec": {"resourceAttributes": attributes}}
                 )
-            except _FAILURES as error:
-                raise ClusterError(f"asking for permissions failed: {_words(error)}") from error
-            if not review.status.allowed:
-                whole = f"{resource}/{subresource}" if subresource else resource
-                raise _permission(verb, whole, namespace)
+            except FAILURES as error:
+                raise ClusterError(f"asking for permissions failed: {words_of(error)}") from error
+            if not review["status"]["allowed"]:
+                raise _permission(right.words, namespace)
 
     async def list_configbuilds(self, namespace: str | None) -> AsyncIterator[dict[str, Any]]:
         """Yield every ConfigBuild of a namespace (``None``: of all), page by page."""
@@ -154,13 +162,13 @@ class Cluster:
             try:
                 page = await self._list_page(namespace, token)
             except ForbiddenException as error:
-                raise _permission("list", PLURAL, namespace) from error
+                raise _permission(f"list {PLURAL}", namespace) from error
             except NotFoundException as error:
                 raise CrdMissingError(
                     f"the API server does not know {PLURAL}.{GROUP}; apply crds/ first"
                 ) from error
-            except _FAILURES as error:
-                raise ClusterError(f"listing {PLURAL} failed: {_words(error)}") from error
+            except FAILURES as error:
+                raise ClusterError(f"listing {PLURAL} failed: {words_of(error)}") from error
             for item in page["items"]:
                 yield item
             token = page["metadata"].get("continue", "")
@@ -170,16 +178,14 @@ class Cluster:
     async def get_configbuild(self, key: ConfigKey) -> dict[str, Any] | None:
         """Read one ConfigBuild as it is now; ``None`` if there is none."""
         try:
-            body: Any = await self._objects.get_namespaced_custom_object(
-                GROUP, VERSION, key.namespace, PLURAL, key.name, _request_timeout=_REQUEST_TIMEOUT_S
-            )
+            body: dict[str, Any] = await self._rest.get(_ONE, _variables(key))
         except NotFoundException:
             return None
         except ForbiddenException as error:
-            raise _permission("get", PLURAL, key.namespace) from error
-        except _FAILURES as error:
-            raise ClusterError(f"reading ConfigBuild {key} failed: {_words(error)}") from error
-        return dict(body)
+            raise _permission(f"get {PLURAL}", key.namespace) from error
+        except FAILURES as error:
+            raise ClusterError(f"reading ConfigBuild {key} failed: {words_of(error)}") from error
+        return body
 
     async def patch_status(
         self, key: ConfigKey, patch: Mapping[str, Any], *, resource_version: str
@@ -191,45 +197,39 @@ class Cluster:
         """
         body = {"metadata": {"resourceVersion": resource_version}, "status": patch}
         try:
-            answer: Any = await self._objects.patch_namespaced_custom_object_status(
-                GROUP,
-                VERSION,
-                key.namespace,
-                PLURAL,
-                key.name,
+            answer: dict[str, Any] = await self._rest.merge_patch(
+                f"{_ONE}/status",
+                _variables(key),
                 body,
-                field_manager=FIELD_MANAGER,
-                field_validation="Strict",
-                _request_timeout=_REQUEST_TIMEOUT_S,
+                {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"},
             )
         except (ConflictException, NotFoundException):
             return None
         except ForbiddenException as error:
-            raise _permission("patch", f"{PLURAL}/status", key.namespace) from error
-        except _FAILURES as error:
-            raise ClusterError(f"writing status of {key} failed: {_words(error)}") from error
-        return dict(answer)
+            raise _permission(f"patch {PLURAL}/status", key.namespace) from error
+        except FAILURES as error:
+            raise ClusterError(f"writing status of {key} failed: {words_of(error)}") from error
+        return answer
 
     async def get(self, namespace: str, name: str) -> ConfigMapContent | None:
         """Read a ConfigMap; see :class:`configbuild.sources.ConfigMaps`."""
         try:
-            found = await self._core.read_namespaced_config_map(
-                name, namespace, _request_timeout=_REQUEST_TIMEOUT_S
-            )
+            found = await self._rest.get(_CONFIG_MAP, {"namespace": namespace, "name": name})
         except NotFoundException:
             return None
         except ForbiddenException as error:
             raise SourceError(
-                "spec.config.configMap", _permission("get", "configmaps", namespace).message
+                "spec.config.configMap", _permission("get configmaps", namespace).message
             ) from error
-        except _FAILURES as error:
+        except FAILURES as error:
             raise SourceError(
-                "spec.config.configMap.name", f"{name!r} could not be read: {_words(error)}"
+                "spec.config.configMap.name", f"{name!r} could not be read: {words_of(error)}"
             ) from error
         return ConfigMapContent(
-            data=found.data or {},
+            data=found.get("data") or {},
             binary_data={
-                key: base64.b64decode(value) for key, value in (found.binary_data or {}).items()
+                key: base64.b64decode(value)
+                for key, value in (found.get("binaryData") or {}).items()
             },
         )
 
@@ -239,49 +239,45 @@ class Cluster:
         ``None`` if that cannot be known: then nothing may be removed.
         """
         try:
-            pods: Any = await self._core.list_namespaced_pod(
-                namespace, label_selector=BUILD_LABEL, _request_timeout=_REQUEST_TIMEOUT_S
+            pods = await self._rest.get(
+                _PODS, {"namespace": namespace}, {"labelSelector": BUILD_LABEL}
             )
-        except _FAILURES as error:
+        except FAILURES as error:
             logger.warning("pods of %s cannot be listed (%s): no venv is removed", namespace, error)
             return None
-        alive = [pod for pod in pods.items if pod.status.phase not in ("Succeeded", "Failed")]
-        return {BuildId(pod.metadata.labels[BUILD_LABEL]) for pod in alive}
+        alive = [pod for pod in pods["items"] if not _has_ended(pod)]
+        return {BuildId(pod["metadata"]["labels"][BUILD_LABEL]) for pod in alive}
 
     async def create_event(self, namespace: str, event: dict[str, Any]) -> None:
         """Create a Kubernetes Event; one that cannot be created is logged and let go."""
         try:
-            await self._core.create_namespaced_event(
-                namespace,
-                event,  # type: ignore[arg-type] # the client takes JSON data for a model
-                field_manager=FIELD_MANAGER,
-                _request_timeout=_REQUEST_TIMEOUT_S,
+            await self._rest.post(
+                _EVENTS, {"namespace": namespace}, event, {"fieldManager": FIELD_MANAGER}
             )
-        except _FAILURES as error:
+        except FAILURES as error:
             logger.warning("Event %s in %s not written: %s", event["reason"], namespace, error)
 
     async def _list_page(self, namespace: str | None, token: str) -> dict[str, Any]:
-        options: dict[str, Any] = {"limit": _PAGE, "_request_timeout": _REQUEST_TIMEOUT_S}
+        query = {"limit": str(_PAGE)}
         if token:
-            options["_continue"] = token
-        page: Any
+            query["continue"] = token
+        page: dict[str, Any]
         if namespace is None:
-            page = await self._objects.list_cluster_custom_object(GROUP, VERSION, PLURAL, **options)
+            page = await self._rest.get(_ALL, {}, query)
         else:
-            page = await self._objects.list_namespaced_custom_object(
-                GROUP, VERSION, namespace, PLURAL, **options
-            )
-        return dict(page)
+            page = await self._rest.get(_OF_NAMESPACE, {"namespace": namespace}, query)
+        return page
 
 
-def _permission(verb: str, resource: str, namespace: str | None) -> PermissionMissingError:
+def _variables(key: ConfigKey) -> dict[str, str]:
+    return {"namespace": key.namespace, "name": key.name}
+
+
+def _has_ended(pod: Mapping[str, Any]) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _permission(right: str, namespace: str | None) -> PermissionMissingError:
     where = f"in namespace {namespace}" if namespace else "in the whole cluster"
-    return PermissionMissingError(
-        f"the operator may not {verb} {resource} {where}; its Role must allow that"
-    )
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, ApiException):
-        return f"{error.status} {error.reason}"
-    return f"{type(error).__name__} {error}".strip()
+    role = "Role" if namespace else "ClusterRole"
+    return PermissionMissingError(f"the operator may not {right} {where}; its {role} must allow it")

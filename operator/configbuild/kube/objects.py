@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from enum import Enum, auto
 from typing import Any
 
 from configbuild.builds.state import Declared
@@ -38,6 +39,17 @@ def declared_of(body: Body) -> Declared:
 _REMEMBERED_DELETIONS = 1000
 
 
+class News(Enum):
+    """What a body tells beyond what was known of its object."""
+
+    DECLARATION = auto()
+    """What is declared may have changed, or the object is new."""
+    STATUS = auto()
+    """A later version of the same declaration: somebody wrote to its status, or a label."""
+    NOTHING = auto()
+    """A version that is known, or older than that, or of an object that is deleted."""
+
+
 class ObjectCache:
     """Bodies by key; an older version never replaces a newer one, nor brings back a deleted one."""
 
@@ -67,17 +79,19 @@ class ObjectCache:
         """Name all objects."""
         return set(self._bodies)
 
-    def put(self, body: Body) -> bool:
-        """Take a body unless a newer one is known; whether what is declared may have changed."""
+    def put(self, body: Body) -> News:
+        """Take a body unless it or a newer one is known; tells what is new in it."""
         key = key_of(body)
         known = self._bodies.get(key)
         if known is not None and not _is_newer(body, known):
-            return False
+            return News.NOTHING
         if self._deleted.get(key) == body["metadata"]["uid"]:
-            return False
+            return News.NOTHING
         self._bodies[key] = _lean(body)
         self._declared.pop(key, None)
-        return known is None or _declaration(known) != _declaration(body)
+        if known is None or _declaration(known) != _declaration(body):
+            return News.DECLARATION
+        return News.STATUS
 
     def remove(self, body: Body) -> bool:
         """Drop a deleted object, unless one of the same name was created since."""

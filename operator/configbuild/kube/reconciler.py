@@ -24,7 +24,7 @@ from configbuild.errors import (
     SuspendedError,
 )
 from configbuild.kube.client import Cluster, PermissionMissingError
-from configbuild.kube.objects import Body, ObjectCache, key_of
+from configbuild.kube.objects import Body, News, ObjectCache, key_of
 from configbuild.kube.status_writer import StatusWriter
 from configbuild.kube.workqueue import WorkQueue
 from configbuild.model import ConfigKey
@@ -90,11 +90,16 @@ class Reconciler:
         if deleted:
             if self._objects.remove(body):
                 self._queue.add(key)
-        elif self._objects.put(body):
-            self._queue.add(key)
-        else:
-            # Perhaps somebody edited the status: it is compared, and put right.
-            self.status_writer.mark(key)
+            return
+        match self._objects.put(body):
+            case News.DECLARATION:
+                self._queue.add(key)
+            case News.STATUS:
+                # Perhaps somebody edited the status: it is compared, and put right.
+                self.status_writer.mark(key)
+            case News.NOTHING:
+                # At a restart the list shows every object, and then the watch shows it again.
+                pass
 
     async def declared(self, key: ConfigKey) -> Declared | None:
         """Give a config as last seen, or, if it was never seen, as the API server has it."""
@@ -155,6 +160,9 @@ class Reconciler:
             except ClusterError as error:
                 logger.warning("%s; the watch goes on", error)
                 continue
+            for key in listed:
+                # A status speaks of time as well, and no event comes when that has passed.
+                self.status_writer.mark(key)
             try:
                 await self.builds.sweep(
                     listed,

@@ -34,6 +34,9 @@ _LONG = 4096
 _SHORT = 1024
 _ROW = 512
 
+# Bytes that one character takes as JSON, at most: \u0001.
+_LONGEST_ESCAPE = 6
+
 _PHASES = {
     BuildStatus.QUEUED: "Queued",
     BuildStatus.BUILDING: "Building",
@@ -311,7 +314,7 @@ def _time(time: datetime | None) -> str | None:
 
 def _cut(text: str, limit: int) -> str:
     """Cut a text so that it takes at most ``limit`` bytes as JSON, and say so where it was."""
-    if _json_size(text) <= limit:
+    if len(text) * _LONGEST_ESCAPE <= limit or _json_size(text) <= limit:
         return text
     kept = text[:limit]
     while (size := _json_size(kept)) > limit - len(" …".encode()):

@@ -17,12 +17,15 @@ from configbuild.kube.client import Cluster
 from configbuild.kube.objects import Body, ObjectCache
 from configbuild.kube.status import merge_patch, render_status
 from configbuild.kube.workqueue import WorkQueue
-from configbuild.model import BuildId, ConfigKey
+from configbuild.model import BuildId, BuildStatus, ConfigKey
 
 logger = logging.getLogger(__name__)
 
 # Steps of a small build pass within a second; one write tells all of them.
 _COALESCE_S = 0.4
+
+# A place in the line changes with every end of a build; that it begins is told at once.
+_COALESCE_WAITING_S = 2.0
 
 # An API server that is down is asked again this soon; the status is right soon after it is back.
 _RETRY_S = 2.0
@@ -68,9 +71,14 @@ class StatusWriter:
     def mark(self, key: ConfigKey) -> None:
         """Have the status of a config compared with the truth, and written if it differs."""
         loop = asyncio.get_running_loop()
-        wait_s = self._written_at.get(key, 0.0) + _COALESCE_S - loop.time()
         state = self._builds().state(key)
-        if wait_s <= 0 or state is None or state.running is None:
+        if state is None or state.running is None:
+            self._queue.add(key)
+            return
+        waits = state.running.record.status is BuildStatus.QUEUED
+        coalesce_s = _COALESCE_WAITING_S if waits else _COALESCE_S
+        wait_s = self._written_at.get(key, 0.0) + coalesce_s - loop.time()
+        if wait_s <= 0:
             self._queue.add(key)
         else:
             self._queue.add_after(key, wait_s)

@@ -22,6 +22,27 @@ from kubernetes.aio.client import Configuration
 from configbuild.kube.client import load_configuration
 from configbuild.resource import GROUP, PLURAL, VERSION
 
+
+class NothingCompared(kopf.DiffBaseStorage):
+    """Keeps kopf from comparing an object with what it was, which event handlers never ask for.
+
+    kopf would do so all the same, and copy every object whole for it at every event.
+    """
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        """Make the part of an object that is compared: none."""
+        del body, extra_fields
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Look up what was stored of an object: nothing."""
+        del body
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Store nothing."""
+
+
 Observe = Callable[[dict[str, Any], bool], None]
 """Takes an object's body, and whether it was deleted; called in the loop that was given."""
 
@@ -31,6 +52,9 @@ def watch_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.peering.standalone = True
+    settings.persistence.diffbase_storage = NothingCompared()
+    # Every object seen has a task and its body in memory for so long, thousands after a list.
+    settings.queueing.idle_timeout = 1
     # Scanning would need rights to CustomResourceDefinitions, which a namespaced role has not.
     settings.scanning.disabled = True
     # A thread cannot be ended by a signal; the process has its own deadline for that.

@@ -53,6 +53,9 @@ class WorkQueue(Generic[K]):
                 self._working.discard(key)
                 if key in self._waiting:
                     self._ready.put_nowait(key)
+            # One that had to wait for nothing has not let anybody else have a turn: with thousands
+            # in line, streams would stand still meanwhile.
+            await asyncio.sleep(0)
 
     def _fire(self, key: K) -> None:
         self._timers.pop(key, None)

@@ -7,6 +7,9 @@ a client that leaves changes nothing.
 * ``routes``: the builds API. ``operation``: health and metrics. ``gone``: what the former service
   had and this one has not.
 * ``stream``: a build's events as NDJSON, live or again. ``logs``: its output, page by page.
-* ``models``: what goes in and out. ``problems``: what is said when something is wrong.
+* ``doorkeeper`` asks who comes, ``access`` what they may do.
+* ``tls``: the certificate that is served with; ``certificates``: where it comes from.
+* ``models``: what goes in and out. ``bodies``: how much may come in.
+  ``problems``: what is said when something is wrong.
 * ``backend``: what all of these work with.
 """

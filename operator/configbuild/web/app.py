@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from configbuild.builds.records import BuildRecord
 from configbuild.journal import Journals
 from configbuild.web import gone, operation, routes
+from configbuild.web.access import Access
 from configbuild.web.backend import Backend, BuildService, at_once
-from configbuild.web.problems import add_problems
+from configbuild.web.doorkeeper import Doorkeeper
+from configbuild.web.problems import add_problems, problems
 
 _DISTRIBUTION = "configbuild-operator"
 
@@ -21,13 +24,24 @@ Asks for builds of configs, and watches them.
 
 A *workspace* is a Kubernetes namespace, a *config* a ConfigBuild in it, a *build* one attempt at a
 verified Python environment. Every error is a problem document (RFC 9457).
+
+Callers show a bearer token of the cluster; what they may do is for its RBAC to say. An operator on
+a loopback address may have been told to ask for none.
 """
+
+# What tells only whether the operator is well is told to anybody: doorkeeper.py lists it.
+_TOKEN = HTTPBearer(
+    scheme_name="token",
+    description="A token of the cluster, for its API server or for the audience of this API.",
+    auto_error=False,
+)
 
 
 def create_app(
     service: BuildService,
     journals: Journals,
     *,
+    access: Access | None = None,
     ready: Callable[[], list[str]] = list,
     recorded: Callable[[BuildRecord], Awaitable[None]] = at_once,
     registry: CollectorRegistry = REGISTRY,
@@ -36,6 +50,7 @@ def create_app(
 ) -> FastAPI:
     """Make the application; it owns nothing, and needs no start or end.
 
+    ``access`` asks who callers are and what they may do; without it, everybody may do everything.
     ``ready`` lists what is still missing before builds can be made. ``recorded`` is awaited before
     a client is told of a new build: it returns once a restart would find it (status in the
     cluster). ``ensure_wait_s`` bounds ``options.wait``; a stream sends an empty line after
@@ -45,6 +60,7 @@ def create_app(
     app.state.backend = Backend(
         service=service,
         journals=journals,
+        access=access,
         ready=ready,
         recorded=recorded,
         registry=registry,
@@ -66,8 +82,10 @@ def routed_app() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     add_problems(app)
-    for part in (routes, gone, operation):
-        app.include_router(part.router)
+    app.add_middleware(Doorkeeper)
+    for guarded in (routes.router, gone.router, operation.guarded):
+        app.include_router(guarded, dependencies=[Security(_TOKEN)], responses=problems(401, 503))
+    app.include_router(operation.router)
     return app
 
 

@@ -15,6 +15,7 @@ from configbuild.builds.records import BuildRecord
 from configbuild.builds.state import ConfigState
 from configbuild.journal import Journals
 from configbuild.model import BuildId, ConfigKey
+from configbuild.web.access import Access
 
 
 class BuildService(Protocol):
@@ -49,12 +50,14 @@ class Backend:
 
     ``recorded`` returns once a new build is written down where a restart finds it (status in the
     cluster); only then is a client told of it. ``ready`` lists what is still missing before builds
-    can be made. ``stopping`` is set when the server ends: streams then end by themselves.
+    can be made. ``access`` asks who callers are and what they may do; without it everybody may do
+    everything. ``stopping`` is set when the server ends: streams then end by themselves.
     """
 
     service: BuildService
     journals: Journals
     registry: CollectorRegistry
+    access: Access | None = None
     ready: Callable[[], list[str]] = list
     recorded: Callable[[BuildRecord], Awaitable[None]] = at_once
     ensure_wait_s: float = 30.0

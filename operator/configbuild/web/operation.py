@@ -8,11 +8,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 
+from configbuild.callers import Act
+from configbuild.web.access import CallerOf
 from configbuild.web.backend import BackendOf
 from configbuild.web.models import Health
 from configbuild.web.problems import problem, problems
 
 router = APIRouter(tags=["operation"])
+guarded = APIRouter(tags=["operation"])
 
 
 @router.get("/healthz")
@@ -38,10 +41,14 @@ async def readyz(request: Request, backend: BackendOf) -> Health | Response:
     )
 
 
-@router.get(
-    "/metrics", response_class=PlainTextResponse, response_description="Prometheus metrics."
+@guarded.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    response_description="Prometheus metrics.",
+    responses=problems(403),
 )
-async def metrics(request: Request, backend: BackendOf) -> Response:
+async def metrics(request: Request, backend: BackendOf, caller: CallerOf) -> Response:
     """Give all metrics in the format that is asked for (Prometheus or OpenMetrics text)."""
+    await caller.require(Act.READ_METRICS, None)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(backend.registry), headers={"Content-Type": content_type})

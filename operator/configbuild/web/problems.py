@@ -16,7 +16,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
+from configbuild.callers import ForbiddenError, UnauthorizedError
 from configbuild.errors import (
     BuildRunningError,
     ClusterError,
@@ -35,6 +37,8 @@ MEDIA_TYPE = "application/problem+json"
 # that it names is in its way, and the caller can change that state (RFC 9110, 15.5.10). 422 is kept
 # for the request itself. A source that cannot be had now is 503: the same request may do later.
 _STATUS: dict[type[ConfigBuildError], tuple[HTTPStatus, str, str]] = {
+    UnauthorizedError: (HTTPStatus.UNAUTHORIZED, "unauthorized", "Nobody knows who asks"),
+    ForbiddenError: (HTTPStatus.FORBIDDEN, "forbidden", "Not allowed"),
     NotFoundError: (HTTPStatus.NOT_FOUND, "not-found", "Not found"),
     BuildRunningError: (HTTPStatus.CONFLICT, "build-running", "A build is running"),
     SuspendedError: (HTTPStatus.CONFLICT, "suspended", "The config is suspended"),
@@ -66,13 +70,22 @@ _RETRY_AFTER_S: dict[type[ConfigBuildError], int] = {
     JournalError: 30,
 }
 
+# As in RFC 9110; Python says so from 3.13 on.
+_PHRASES = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large"}
+
+# RFC 9110, 9.3, and RFC 5789; what any of our routes could have.
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 _MEANING: dict[int, str] = {
-    404: "There is no such config or build.",
+    401: "No token was shown, or one that is not valid (any more).",
+    403: "The caller may not do this in this workspace; `detail` names the right that it needs.",
+    404: "There is no such config or build, or no such build that the caller may do this with.",
     409: "The config's state is in the way: a build runs, it is suspended, or its spec is wrong.",
+    413: "The body is too large.",
     415: "The body is not application/json.",
     422: "The request is not valid; `errors` names the fields.",
-    503: "Not now: the queue is full, a source is not available, or the operator is not ready.",
+    503: "Not now: the queue is full, a source or the API server is not available, or the operator"
+    " is not ready.",
 }
 
 
@@ -155,13 +168,17 @@ def add_problems(app: FastAPI) -> None:
 
 async def _known(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, ConfigBuildError)
+    return known_problem(request, error)
+
+
+def known_problem(request: Request, error: ConfigBuildError) -> ProblemResponse:
+    """Make the answer for an error that crosses rooms."""
     for kind_of_error in type(error).mro():
         if kind_of_error in _STATUS:
             break
     else:
-        return await _unknown(request, error)
+        return _internal_error(request)
     status, kind, title = _STATUS[kind_of_error]
-    wait_s = _RETRY_AFTER_S.get(kind_of_error)
     return problem(
         request,
         status=status,
@@ -169,10 +186,19 @@ async def _known(request: Request, error: Exception) -> ProblemResponse:
         title=title,
         detail=error.message,
         reason=error.reason,
-        headers={"Retry-After": str(wait_s)} if wait_s is not None else None,
+        headers=_headers(error, kind_of_error),
         build_id=getattr(error, "build_id", None),
         field=getattr(error, "field", None),
     )
+
+
+def _headers(error: ConfigBuildError, kind: type[ConfigBuildError]) -> dict[str, str]:
+    headers = {}
+    if kind in _RETRY_AFTER_S:
+        headers["Retry-After"] = str(_RETRY_AFTER_S[kind])
+    if isinstance(error, UnauthorizedError):
+        headers["WWW-Authenticate"] = error.challenge
+    return headers
 
 
 async def _invalid(request: Request, error: Exception) -> ProblemResponse:
@@ -205,7 +231,9 @@ def _invalid_part(found: Mapping[str, Any]) -> InvalidPart:
 async def _http(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    reason = "".join(word.capitalize() for word in status.phrase.split())
+    phrase = _PHRASES.get(status, status.phrase)
+    reason = "".join(word.capitalize() for word in phrase.split())
+    headers = error.headers
     match status:
         case HTTPStatus.BAD_REQUEST:  # FastAPI's word for bytes that are no text, or nest too deep
             part = InvalidPart(location="body", field="body", message="cannot be read as JSON")
@@ -213,24 +241,38 @@ async def _http(request: Request, error: Exception) -> ProblemResponse:
         case HTTPStatus.NOT_FOUND:
             detail = f"there is nothing at {request.url.path}; /docs lists what there is"
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
-            detail = f"{request.method} is not possible here" + (
-                f"; {allowed} is" if allowed else ""
-            )
+            headers = {"Allow": ", ".join(_allowed_methods(request))}
+            detail = f"{request.method} is not possible here; allowed: {headers['Allow']}"
         case _:
             detail = error.detail
     return problem(
         request,
         status=status,
-        kind=status.phrase.lower().replace(" ", "-"),
-        title=status.phrase.capitalize(),
+        kind=phrase.lower().replace(" ", "-"),
+        title=phrase.capitalize(),
         detail=detail,
         reason=reason,
-        headers=error.headers,
+        headers=headers,
     )
 
 
+def _allowed_methods(request: Request) -> list[str]:
+    """Name all methods of a path (RFC 9110, 10.2.1); Starlette names those of its first route."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
+
+
 async def _unknown(request: Request, _: Exception) -> ProblemResponse:
+    return _internal_error(request)
+
+
+def _internal_error(request: Request) -> ProblemResponse:
     # What it was stands in our own log: Starlette raises it again for the server to log.
     return problem(
         request,

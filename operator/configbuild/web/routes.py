@@ -14,10 +14,13 @@ from starlette.exceptions import HTTPException
 from configbuild.builds.ask import Ask, Ensured
 from configbuild.builds.decision import Verdict
 from configbuild.builds.records import BuildRecord
+from configbuild.callers import Act
 from configbuild.errors import NotFoundError
-from configbuild.model import BuildId
+from configbuild.model import BuildId, ConfigKey
 from configbuild.outcome import REUSED
+from configbuild.web.access import Caller, CallerOf, Permit
 from configbuild.web.backend import Backend, BackendOf
+from configbuild.web.bodies import SmallBodyRoute
 from configbuild.web.logs import read_page
 from configbuild.web.models import Build, BuildCreateRequest, BuildList, BuildLogs
 from configbuild.web.parameters import AfterId, BuildIdOf, KeyOf
@@ -31,7 +34,7 @@ from configbuild.web.stream import (
 
 PREFIX = "/api/v1"
 
-router = APIRouter(prefix=PREFIX, tags=["builds"])
+router = APIRouter(prefix=PREFIX, tags=["builds"], route_class=SmallBodyRoute)
 
 _NDJSON = {
     MEDIA_TYPE: {
@@ -71,20 +74,24 @@ def _json_only(request: Request) -> None:
             "content": _NDJSON,
         },
         202: {"model": Build, "description": "The wait is over, and the build goes on."},
-        **problems(404, 409, 415, 422, 503),
+        **problems(403, 404, 409, 413, 415, 422, 503),
     },
     dependencies=[Depends(_json_only)],
 )
 async def create_build(
     key: KeyOf,
     backend: BackendOf,
+    caller: CallerOf,
     wish: Annotated[BuildCreateRequest, Body(default_factory=BuildCreateRequest)],
 ) -> Response:
     """See to it that a config has the build that it declares: reuse, join, or build.
 
     One that runs already is joined with `stream` or `wait`, replaced with `force`, and is a
-    conflict otherwise.
+    conflict otherwise. With `stream`, the caller has to be one who may read the log.
     """
+    await caller.require(Act.REQUEST_BUILD, key)
+    if wish.stream:
+        await caller.require(Act.READ_LOG, key)
     ask = Ask(requested=True, force=wish.options.force, join=wish.stream or wish.options.wait)
     ensured = await backend.service.ensure(key, ask)
     record = ensured.record
@@ -92,16 +99,21 @@ async def create_build(
     if ensured.verdict is Verdict.BUILD:
         await backend.recorded(record)
     if wish.stream:
-        return _stream(backend, ensured, record)
+        return _stream(backend, ensured, record, caller.permit(Act.READ_LOG, key))
     if wish.options.wait and not record.status.ended:
         await backend.settled(record.id)
-        record = await _found(backend, record.id)
+        record = await backend.service.find(record.id)
+        if record is None:
+            raise NotFoundError(f"the ConfigBuild {key} was deleted meanwhile")
     return _snapshot(backend, ensured, record, waited=wish.options.wait)
 
 
-@router.get("/workspaces/{workspace_id}/configs/{config_id}/builds", responses=problems(404, 422))
-async def list_builds(key: KeyOf, backend: BackendOf) -> BuildList:
+@router.get(
+    "/workspaces/{workspace_id}/configs/{config_id}/builds", responses=problems(403, 404, 422)
+)
+async def list_builds(key: KeyOf, backend: BackendOf, caller: CallerOf) -> BuildList:
     """List the builds of a config that are remembered, newest first."""
+    await caller.require(Act.LIST_BUILDS, key)
     state = backend.service.state(key)
     if state is None:
         raise NotFoundError(f"there is no ConfigBuild {key}")
@@ -109,9 +121,9 @@ async def list_builds(key: KeyOf, backend: BackendOf) -> BuildList:
 
 
 @router.get("/builds/{build_id}", responses=problems(404, 422))
-async def get_build(build_id: BuildIdOf, backend: BackendOf) -> Build:
+async def get_build(build_id: BuildIdOf, backend: BackendOf, caller: CallerOf) -> Build:
     """Look at a build."""
-    return _build(backend, await _found(backend, build_id))
+    return _build(backend, await _found(backend, caller, build_id, Act.READ_BUILD))
 
 
 @router.get(
@@ -124,23 +136,26 @@ async def get_build(build_id: BuildIdOf, backend: BackendOf) -> Build:
 async def get_build_events(
     build_id: BuildIdOf,
     backend: BackendOf,
+    caller: CallerOf,
     after_id: AfterId = 0,
     follow: Annotated[bool, Query(description="Go on to the end of the build.")] = False,
 ) -> Response:
     """Read a build's events after a cursor, without gap or double."""
-    record = await _found(backend, build_id)
-    return stream_events(backend, record, after_id=after_id, follow=follow)
+    record = await _found(backend, caller, build_id, Act.READ_LOG)
+    permit = caller.permit(Act.READ_LOG, record.key)
+    return stream_events(backend, record, permit=permit, after_id=after_id, follow=follow)
 
 
 @router.get("/builds/{build_id}/logs", responses=problems(404, 422))
 async def get_build_logs(
     build_id: BuildIdOf,
     backend: BackendOf,
+    caller: CallerOf,
     after_id: AfterId = 0,
     limit: Annotated[int, Query(description="Lines at most.", ge=1, le=1000)] = 1000,
 ) -> BuildLogs:
     """Read a build's output, page by page."""
-    record = await _found(backend, build_id)
+    record = await _found(backend, caller, build_id, Act.READ_LOG)
     return await asyncio.to_thread(
         read_page, backend.journals, record, after_id=after_id, limit=limit
     )
@@ -152,15 +167,16 @@ async def get_build_logs(
     response_description="The build will end; one that has ended stays as it is.",
     responses=problems(404, 422),
 )
-async def cancel_build(build_id: BuildIdOf, backend: BackendOf) -> Build:
+async def cancel_build(build_id: BuildIdOf, backend: BackendOf, caller: CallerOf) -> Build:
     """End a build that waits or runs."""
+    await _found(backend, caller, build_id, Act.CANCEL_BUILD)
     return _build(backend, await backend.service.cancel(build_id, "canceled over HTTP"))
 
 
-def _stream(backend: Backend, ensured: Ensured, record: BuildRecord) -> Response:
+def _stream(backend: Backend, ensured: Ensured, record: BuildRecord, permit: Permit) -> Response:
     if ensured.verdict is Verdict.REUSE:
-        return stream_reused(backend, record)
-    return stream_events(backend, record, follow=True)
+        return stream_reused(backend, record, permit=permit)
+    return stream_events(backend, record, permit=permit, follow=True)
 
 
 def _snapshot(backend: Backend, ensured: Ensured, record: BuildRecord, *, waited: bool) -> Response:
@@ -180,11 +196,24 @@ def _snapshot(backend: Backend, ensured: Ensured, record: BuildRecord, *, waited
     )
 
 
-async def _found(backend: Backend, build_id: BuildId) -> BuildRecord:
+async def _found(backend: Backend, caller: Caller, build_id: BuildId, act: Act) -> BuildRecord:
+    """Find a build with which the caller may do this.
+
+    Otherwise :class:`NotFoundError`, whether there is such a build or not. The same is asked about
+    the caller in both cases, so that the time does not tell them apart either.
+    """
     record = await backend.service.find(build_id)
-    if record is None:
-        raise NotFoundError(f"there is no build {build_id}")
+    key = record.key if record is not None else _nowhere(build_id)
+    allowed = await caller.may(act, key)
+    if record is None or not allowed:
+        or_else = ", or none that you may do this with" if backend.access is not None else ""
+        raise NotFoundError(f"there is no build {build_id}{or_else}")
     return record
+
+
+def _nowhere(build_id: BuildId) -> ConfigKey:
+    """Make the key of a config that is nowhere, another for each build."""
+    return ConfigKey("", build_id.ulid)
 
 
 def _build(backend: Backend, record: BuildRecord) -> Build:

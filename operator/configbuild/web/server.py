@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -49,15 +50,26 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    app: FastAPI, *, host: str, port: int, on_started: Callable[[str], None] = lambda _: None
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    on_started: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until cancelled; then streams are ended, and the rest has a second.
 
     ``on_started`` gets the base URL, with the real port where ``port`` is 0. ``ValueError`` for a
-    host that is not loopback; ``OSError`` if the address cannot be had.
+    host that is not loopback if there is no ``tls`` or nobody is asked who they are; ``OSError`` if
+    the address cannot be had.
     """
+    backend = getattr(app.state, "backend", None)
+    if not is_loopback(host) and (tls is None or backend is None or backend.access is None):
+        raise ValueError(
+            f"ADE_HTTP_HOST: {host!r} is not a loopback address; without TLS, and without asking"
+            " callers who they are, only this machine is served: use 127.0.0.1, ::1 or localhost"
+        )
     with _listener(host, port) as listener:
-        backend = app.state.backend
         assert isinstance(backend, Backend)
         server = _Server(
             uvicorn.Config(
@@ -70,8 +82,9 @@ async def serve(
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
+                ssl_context_factory=(lambda *_: tls) if tls is not None else None,
             ),
-            started=lambda: on_started(_url(listener)),
+            started=lambda: on_started(_url(listener, "http" if tls is None else "https")),
             stopping=backend.stopping,
         )
         serving = asyncio.create_task(server.serve([listener]), name="http")
@@ -84,7 +97,7 @@ async def serve(
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    address = _loopback(host)
+    address = "127.0.0.1" if host == "localhost" else host
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # With the protocol named: asyncio sets TCP_NODELAY only on sockets that say they are TCP, and
     # without it each answer on a connection that is kept alive waits 40 ms for an acknowledgement.
@@ -101,20 +114,14 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _loopback(host: str) -> str:
-    address = "127.0.0.1" if host == "localhost" else host
+def is_loopback(host: str) -> bool:
+    """Tell whether an address, or the name localhost, is reached from this machine only."""
     try:
-        loopback = ip_address(address).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
-        loopback = False
-    if not loopback:
-        raise ValueError(
-            f"ADE_HTTP_HOST: {host!r} is not a loopback address; this version does not ask callers"
-            " who they are, so it only serves its own machine: use 127.0.0.1, ::1 or localhost"
-        )
-    return address
+        return False
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, scheme: str) -> str:
     address, port = listener.getsockname()[:2]
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"

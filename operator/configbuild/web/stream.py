@@ -27,6 +27,7 @@ from configbuild.events import (
 )
 from configbuild.model import BuildStatus
 from configbuild.outcome import REUSED
+from configbuild.web.access import Permit
 from configbuild.web.backend import Backend
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -35,7 +36,7 @@ MEDIA_TYPE = "application/x-ndjson"
 _HEARTBEAT = b"\n"
 
 # X-Accel-Buffering is nginx's word; others go by Cache-Control.
-_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 # Within a string its quotes would be escaped, so this is the type of an event and nothing else. The
 # fields before it are short.
@@ -44,16 +45,20 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 class EventStream(StreamingResponse):
     """Sends blocks of lines as they come, as fast as the client takes them.
 
-    It ends with its blocks, when the client leaves, or when the server stops: then properly, so
-    that the client knows to resume. An error of the blocks cuts the connection.
+    It ends with its blocks, when the client leaves, when the server stops, or when the client is no
+    longer one who may read it: then properly, so that the client knows to resume, and is told why
+    if it may not. An error of the blocks cuts the connection.
     """
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, blocks: AsyncGenerator[bytes, None], *, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, blocks: AsyncGenerator[bytes, None], *, stopping: asyncio.Event, permit: Permit
+    ) -> None:
         super().__init__(blocks, headers=_HEADERS)
         self._blocks = blocks
         self._stopping = stopping
+        self._permit = permit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; cancellation closes the blocks."""
@@ -65,6 +70,7 @@ class EventStream(StreamingResponse):
             sending,
             asyncio.create_task(self.listen_for_disconnect(receive)),
             asyncio.create_task(self._stopping.wait()),
+            asyncio.create_task(self._permit.lost()),
         }
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -83,19 +89,18 @@ class EventStream(StreamingResponse):
 
 
 def stream_events(
-    backend: Backend, record: BuildRecord, *, after_id: int = 0, follow: bool
+    backend: Backend, record: BuildRecord, *, permit: Permit, after_id: int = 0, follow: bool
 ) -> EventStream:
     """Stream the events above ``after_id``; with ``follow`` on to the build's end."""
-    return EventStream(
-        _events(backend, record, after_id=after_id, follow=follow), stopping=backend.stopping
-    )
+    blocks = _events(backend, record, after_id=after_id, follow=follow)
+    return EventStream(blocks, stopping=backend.stopping, permit=permit)
 
 
-def stream_reused(backend: Backend, record: BuildRecord) -> EventStream:
+def stream_reused(backend: Backend, record: BuildRecord, *, permit: Permit) -> EventStream:
     """Stream a build again that is reused: its events, of which the last says so."""
     record = replace(record, summary=REUSED)
     blocks = _reworded(_events(backend, record, after_id=0, follow=False))
-    return EventStream(blocks, stopping=backend.stopping)
+    return EventStream(blocks, stopping=backend.stopping, permit=permit)
 
 
 def _events(

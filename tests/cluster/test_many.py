@@ -1,0 +1,69 @@
+"""A thousand objects at rest: a start and a complete list write to none of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from configbuild.model import BuildId
+from tests.cluster.controlplane import Cluster, wait_until
+from tests.cluster.crowd import multiply
+from tests.cluster.operation import Operator
+from tests.cluster.trouble import SPEC, Prepare
+
+COUNT = 1000
+
+# The first complete list with its sweep comes 10 s after a start.
+LISTED_S = 60.0
+
+
+def test_start_and_a_complete_list_with_1000_objects_at_rest_write_nothing(
+    control_plane: Cluster, crd: None, prepare: Prepare
+) -> None:
+    operator = prepare(control_plane)
+    operator.start()
+    operator.apply("model", SPEC)
+    model = operator.wait_for("model", "Ready")
+    assert operator.stop() == 0
+    # A sweep without any grace: what it takes for orphaned it removes.
+    operator.configure(ADE_ORPHAN_GRACE_SECONDS="0", ADE_REPLACED_KEEP_SECONDS="0")
+    multiply(operator, model, [f"config-{number:04}" for number in range(COUNT - 1)])
+    before, venvs, journals = _objects(operator), _venvs(operator), _journals(operator)
+    assert len(before) == len(venvs) == len(journals) == COUNT
+
+    orphan = BuildId.new()
+    strays = [operator.venvs / "zz-nobody" / orphan.ulid, operator.logs / f"{orphan.ulid}.ndjson"]
+    strays[0].mkdir(parents=True)
+    strays[1].touch()
+    mark = control_plane.audit.mark()
+    operator.start()
+    # They are swept last of all, after a complete list.
+    wait_until(
+        lambda: not any(path.exists() for path in strays),
+        what="all is listed and swept",
+        timeout_s=LISTED_S,
+    )
+    # The object that is looked at last is current: all others have been looked at.
+    with operator.client() as client:
+        url = f"/api/v1/workspaces/{operator.namespace}/configs/model/builds"
+        answer = client.post(url, json={})
+    assert (answer.status_code, answer.json()["summary"]) == (200, "Reused existing build")
+    assert operator.stop() == 0
+    requests = control_plane.audit.entries(user=operator.user, since=mark)
+    assert [(e.verb, e.resource, e.name) for e in requests if e.writes] == []
+    listed = [e for e in requests if (e.verb, e.resource) == ("list", "configbuilds")]
+    assert len(listed) >= 3, "at the start, by the watch, and before the sweep"
+    assert (_objects(operator), _venvs(operator), _journals(operator)) == (before, venvs, journals)
+
+
+def _objects(operator: Operator) -> dict[str, Any]:
+    answer = operator.cluster.kubectl("get", "cb", "-n", operator.namespace, "-o", "json")
+    return {body["metadata"]["name"]: body for body in json.loads(answer.stdout)["items"]}
+
+
+def _venvs(operator: Operator) -> list[str]:
+    return sorted(str(path) for path in operator.venvs.glob("*/*"))
+
+
+def _journals(operator: Operator) -> list[str]:
+    return sorted(path.name for path in operator.logs.iterdir())
