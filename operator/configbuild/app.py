@@ -27,10 +27,17 @@ from configbuild.errors import ClusterError, ConfigBuildError
 from configbuild.files import file_lock, remove_tree
 from configbuild.interpreters import Interpreters, probe
 from configbuild.journal import Journals
-from configbuild.kube import reviews, trust
-from configbuild.kube.client import Cluster, PermissionMissingError, load_configuration
+from configbuild.kube import log_maps, reviews, trust
+from configbuild.kube.client import (
+    NEEDED,
+    Cluster,
+    PermissionMissingError,
+    Right,
+    load_configuration,
+)
 from configbuild.kube.reconciler import Reconciler
 from configbuild.kube.watch import Watcher
+from configbuild.logstore import LogStore
 from configbuild.settings import Settings
 from configbuild.web.access import Access
 from configbuild.web.app import create_app
@@ -98,13 +105,14 @@ async def _operate(
             keep_replaced_s=settings.replaced_keep_seconds,
             orphan_grace_s=settings.orphan_grace_seconds,
         ),
+        log_store=_log_store(settings, cluster),
     )
     reconciler.builds = builds
     watcher = Watcher(
         namespaces=namespaces,
         observe=lambda body, deleted: reconciler.observe(body, deleted=deleted),
     )
-    await _first_list(cluster, reconciler, namespaces, stop)
+    await _first_list(cluster, reconciler, namespaces, _rights(settings), stop)
     if stop.is_set():
         return
     access = await _access(settings, cluster)
@@ -122,6 +130,7 @@ async def _operate(
                     ensure_wait_s=settings.build_ensure_wait_seconds,
                     ready=lambda: [] if watcher.ready.is_set() else ["watch of ConfigBuilds"],
                     recorded=reconciler.status_writer.wait_until_written,
+                    copies=builds.copies,
                 ),
                 host=settings.http_host,
                 port=settings.http_port,
@@ -134,6 +143,16 @@ async def _operate(
             group.create_task(keep(), name="certificate")
     async with asyncio.timeout(_FLUSH_TIMEOUT_S):
         await reconciler.status_writer.flush()
+
+
+def _log_store(settings: Settings, cluster: Cluster) -> LogStore | None:
+    """Choose where copies of logs are."""
+    return log_maps.LogMaps(cluster.rest) if settings.log_store == "configmap" else None
+
+
+def _rights(settings: Settings) -> Sequence[Right]:
+    """List what the operator has to be allowed where it builds."""
+    return [*NEEDED, *(log_maps.NEEDED if settings.log_store == "configmap" else ())]
 
 
 async def _access(settings: Settings, cluster: Cluster) -> Access | None:
@@ -190,7 +209,11 @@ def volume_lock(directory: Path) -> Iterator[None]:
 
 
 async def _first_list(
-    cluster: Cluster, reconciler: Reconciler, namespaces: Sequence[str], stop: asyncio.Event
+    cluster: Cluster,
+    reconciler: Reconciler,
+    namespaces: Sequence[str],
+    rights: Sequence[Right],
+    stop: asyncio.Event,
 ) -> None:
     """List everything once; wait for a CRD or an API server that is not there yet.
 
@@ -198,10 +221,8 @@ async def _first_list(
     """
     while not stop.is_set():
         try:
-            for namespace in namespaces:
-                await cluster.check_permissions(namespace)
-            if not namespaces:
-                await cluster.check_permissions(None)
+            for namespace in namespaces or (None,):
+                await cluster.check_permissions(namespace, rights)
             await reconciler.list_all()
             return
         except PermissionMissingError:

@@ -11,11 +11,9 @@ bisection without parsing JSON; :func:`line_id` is the one place that knows wher
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from mmap import mmap
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -29,7 +27,6 @@ _ID_PREFIX = b'{"object":"ade.build.event","id":'
 # Within a string the quotes would be escaped, so these stand nowhere else.
 _COMPLETES = b'"type":"build.completed"'
 _IS_GAP = b'"type":"build.gap"'
-_NO_LOG = re.compile(rb'"type":"build\.(?!log")')
 # The envelope and the type take some 190 bytes, and what follows the type is not text yet.
 _HEAD_BYTES = 220
 
@@ -233,11 +230,6 @@ def completes(line: bytes) -> bool:
 def is_gap(line: bytes) -> bool:
     """Tell whether an encoded line is a gap, without parsing it."""
     return _IS_GAP in line[:_HEAD_BYTES]
-
-
-def positions_of_others_than_logs(data: mmap, begin: int, end: int) -> Iterator[int]:
-    """Find where in many encoded lines the types stand that are not ``build.log``."""
-    return (found.start() for found in _NO_LOG.finditer(data, begin, end))
 
 
 def decode_line(line: bytes) -> Event:

@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     orphan_grace_seconds: float = Field(
         3600, ge=0, description="How long environments and journals that belong to no object stay."
     )
+    log_store: Literal["configmap", "valkey", "off"] = Field(
+        "configmap",
+        description="Where logs are copied to, to outlive the operator's disk: to ConfigMaps,"
+        " which every cluster has; a Valkey server; or nowhere.",
+    )
     log_limit_bytes: int = Field(
         64 * 1024 * 1024,
         ge=4 * 1024 * 1024,

@@ -15,6 +15,7 @@ from configbuild.errors import ConfigBuildError, JournalError, StepError
 from configbuild.events import Body, BuildCreated, BuildStep, Event
 from configbuild.failures import DISK_FULL, is_disk_full
 from configbuild.journal import JournalWriter
+from configbuild.logstore import StoredLog
 from configbuild.model import BuildStatus, Step, StepStatus
 from configbuild.outcome import Outcome, canceled, failed, succeeded
 from configbuild.redaction import Redactor
@@ -120,6 +121,10 @@ class Attempt:
     def sync(self) -> None:
         """Bring the journal to disk; see :class:`configbuild.engine.BuildReport`."""
         self.journal.sync()
+
+    def note_log(self, log: StoredLog) -> None:
+        """Remember how the copy of the log stands."""
+        self.record = replace(self.record, log=log)
 
     def _result(self) -> Outcome:
         assert self._engine is not None

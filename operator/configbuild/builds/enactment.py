@@ -142,11 +142,12 @@ class Enactment:
         dropped = state.begin(attempt)
         self._registry.name(state)
         self._runner.submit(attempt)
+        if self._registry.copies is not None:
+            self._registry.copies.begin(state.owner_of(build_id))
         logger.info("build %s of %s queued: %s", build_id, state.key, trigger)
         self._changed(state.key)
         for forgotten in dropped:
-            if state.active is None or state.active.build_id != forgotten.id:
-                await self._registry.forget(forgotten.id)
+            await self._registry.forget(forgotten)
         return attempt
 
     def _attempt_changed(self, attempt: Attempt) -> None:

@@ -63,7 +63,7 @@ class Janitor:
                 if self._registry.states.get(state.key) is state:
                     await self._sweep_config(state, wearers)
         for build_id in self._registry.dropped():
-            await self._registry.forget(build_id)
+            await self._registry.forget_journal(build_id)
         for path in await asyncio.to_thread(self._sweep.orphaned_venvs, uids, namespaces):
             logger.info("removing %s, which belongs to no ConfigBuild", path)
             await asyncio.to_thread(remove_tree, path)
@@ -76,7 +76,7 @@ class Janitor:
         now = datetime.now(UTC)
         for record in outdated(state, now):
             state.history.remove(record)
-            await self._registry.forget(record.id)
+            await self._registry.forget(record)
             self._changed(state.key)
         kept = await asyncio.to_thread(self._sweep.kept, state.key)
         if state.active is not None and state.active.build_id not in {v.build_id for v in kept}:
@@ -120,8 +120,7 @@ class Janitor:
             dropped = state.remember(healed)
             self._registry.name(state)
             for gone in dropped:
-                if state.active is None or state.active.build_id != gone.id:
-                    await self._registry.forget(gone.id)
+                await self._registry.forget(gone)
             self._changed(state.key)
 
     def _is_not_seen_yet(self, key: ConfigKey, uids: Mapping[ConfigKey, str]) -> bool:

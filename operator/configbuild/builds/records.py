@@ -15,6 +15,7 @@ from configbuild.events import (
     BuildStep,
     Event,
 )
+from configbuild.logstore import StoredLog
 from configbuild.model import BuildId, BuildStatus, ConfigKey, Step, StepStatus, Trigger
 
 
@@ -35,8 +36,8 @@ class BuildRecord:
     """A build as it stands.
 
     Times are aware; ``fingerprint`` is empty where nobody knows it. ``changed_from`` holds what the
-    inputs that ``changed`` were before. ``attempt`` counts the tries at
-    what failed for passing reasons: 1, 2, 3 …
+    inputs that ``changed`` were before. ``attempt`` counts the tries at what failed for passing
+    reasons: 1, 2, 3 … ``log`` tells of the copy of its log, if there is one.
     """
 
     id: BuildId
@@ -57,6 +58,7 @@ class BuildRecord:
     hint: str | None = None
     failed_step: Step | None = None
     steps: tuple[StepProgress, ...] = ()
+    log: StoredLog | None = None
 
     def after(self, event: Event) -> BuildRecord:
         """Give the record as it stands after ``event``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from configbuild.builds.copies import LogCopies
 from configbuild.builds.records import BuildRecord, record_of
 from configbuild.builds.state import ConfigState
 from configbuild.journal import Journals
@@ -14,7 +15,8 @@ from configbuild.model import BuildId, ConfigKey
 class Registry:
     """The states of configs by their key, and the way from a build's id to its config's state."""
 
-    def __init__(self, journals: Journals) -> None:
+    def __init__(self, journals: Journals, copies: LogCopies | None = None) -> None:
+        self.copies = copies
         self.states: dict[ConfigKey, ConfigState] = {}
         self._journals = journals
         self._keys: dict[BuildId, ConfigKey] = {}
@@ -65,7 +67,13 @@ class Registry:
         # One event of a step says when the build began, and nothing of the other steps.
         return replace(record_of(told.created, later), steps=())
 
-    async def forget(self, build_id: BuildId) -> None:
-        """Forget a build and remove its journal."""
+    async def forget(self, record: BuildRecord) -> None:
+        """Forget a build, and remove its journal and the copy of that."""
+        if self.copies is not None:
+            self.copies.forget(record)
+        await self.forget_journal(record.id)
+
+    async def forget_journal(self, build_id: BuildId) -> None:
+        """Forget a build of which nothing but its journal can be left."""
         self._keys.pop(build_id, None)
         await asyncio.to_thread(self._journals.remove, build_id)

@@ -12,6 +12,7 @@ from typing import Protocol
 from configbuild.builds.acts import follow_tokens
 from configbuild.builds.ask import NOTHING_BEYOND, Ask, Ensured
 from configbuild.builds.attempt import Attempt
+from configbuild.builds.copies import LogCopies
 from configbuild.builds.decision import SUPERSEDED, Decision, Facts, decide, retry_at
 from configbuild.builds.enactment import Enactment
 from configbuild.builds.janitor import Janitor, Wearers
@@ -32,6 +33,7 @@ from configbuild.errors import (
 )
 from configbuild.files import remove_tree
 from configbuild.journal import Journals
+from configbuild.logstore import LogOwner, LogStore, StoredLog
 from configbuild.model import BuildId, ConfigKey
 
 logger = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class Builds:
         max_concurrency: int,
         queue_limit: int,
         retention: Rules | None = None,
+        log_store: LogStore | None = None,
     ) -> None:
         self._catalog = catalog
         self._reader = reader
@@ -84,7 +87,12 @@ class Builds:
             settled=self._settle,
             moved=lambda attempt: listener.changed(attempt.request.key),
         )
-        self._registry = Registry(journals)
+        self.copies = (
+            LogCopies(store=log_store, journals=journals, noted=self._note_log)
+            if log_store is not None
+            else None
+        )
+        self._registry = Registry(journals, self.copies)
         self._enactment = Enactment(
             workshop=workshop,
             journals=journals,
@@ -102,7 +110,11 @@ class Builds:
 
     async def run(self) -> None:
         """Make builds until cancelled; then every build is ended and has its last event."""
-        await self._runner.run()
+        async with asyncio.TaskGroup() as group:
+            if self.copies is not None:
+                # Cancelled after the runner has ended, when all logs have their last event.
+                group.create_task(self.copies.run(), name="copies of logs")
+            await self._runner.run()
 
     async def ensure(
         self,
@@ -150,7 +162,7 @@ class Builds:
                 self._runner.end(running, "the ConfigBuild was deleted", reason="Deleted")
                 await running.ended.wait()
             for record in state.all_records():
-                await self._registry.forget(record.id)
+                await self._registry.forget(record)
             await asyncio.to_thread(remove_tree, self._workshop.layout.config_venvs(key))
             # Last: an object that was created anew under the name waits for this to be over.
             del self._registry.states[key]
@@ -206,6 +218,9 @@ class Builds:
                 del self._registry.states[state.key]
                 raise
             self._registry.name(state)
+            if self.copies is not None:
+                for record in state.all_records():
+                    self.copies.catch_up(state.owner_of(record.id), record)
         return state
 
     async def _ensure(self, state: ConfigState, ask: Ask) -> Ensured | None:
@@ -315,6 +330,12 @@ class Builds:
         state.interval_s = wanted.spec.interval_s
         state.moving = wanted.moving
         state.ttl_s = wanted.spec.ttl_s
+
+    def _note_log(self, owner: LogOwner, log: StoredLog) -> None:
+        state = self._registry.states.get(owner.key)
+        if state is not None and state.uid == owner.uid:
+            state.note_log(owner.build_id, log)
+            self._listener.changed(owner.key)
 
     def _settle(self, attempt: Attempt) -> None:
         """Move the pointer to a build that was verified, if its config is still the same object."""

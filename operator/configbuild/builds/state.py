@@ -6,7 +6,7 @@ import asyncio
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from configbuild.engine import BuildRequest
 from configbuild.fingerprint import Fingerprint
 from configbuild.journal import JournalSummary
 from configbuild.layout import BuildPaths, Layout
+from configbuild.logstore import LogOwner, StoredLog
 from configbuild.model import BuildId, BuildStatus, ConfigKey, Trigger
 from configbuild.outcome import BuiltVenv
 from configbuild.receipt import read_receipt
@@ -238,16 +239,34 @@ class ConfigState:
         """
         self.history.append(record)
         self.history.sort(key=lambda known: known.id, reverse=True)
-        dropped = self.history[self.history_limit :]
-        del self.history[self.history_limit :]
+        return self._trim_history()
+
+    def owner_of(self, build_id: BuildId) -> LogOwner:
+        """Name a build of this config as the owner of its log."""
+        return LogOwner(key=self.key, uid=self.uid, build_id=build_id)
+
+    def note_log(self, build_id: BuildId, log: StoredLog) -> None:
+        """Remember how the copy of a build's log stands."""
+        if self.attempt is not None and self.attempt.record.id == build_id:
+            self.attempt.note_log(log)
+        if self.newest is not None and self.newest.id == build_id:
+            self.newest = replace(self.newest, log=log)
+        self.history = [
+            replace(record, log=log) if record.id == build_id else record for record in self.history
+        ]
+
+    def _trim_history(self) -> list[BuildRecord]:
+        """Drop what is beyond the limit, but for the active build's record; gives what it was."""
+        active = self.active.build_id if self.active is not None else None
+        dropped = [row for row in self.history[self.history_limit :] if row.id != active]
+        self.history = [row for row in self.history if row not in dropped]
         return dropped
 
     def begin(self, attempt: Attempt) -> list[BuildRecord]:
         """Make ``attempt`` the newest build; returns the records that history has no room for."""
         if self.newest is not None:
             self.history.insert(0, self.newest)
-        forgotten = self.history[self.history_limit :]
-        del self.history[self.history_limit :]
+        forgotten = self._trim_history()
         self.attempt = attempt
         self.newest_generation = self.generation
         self.newest = attempt.record

@@ -10,17 +10,10 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from configbuild.events import (
-    BuildGap,
-    Event,
-    decode_line,
-    encode_line,
-    is_gap,
-    positions_of_others_than_logs,
-)
+from configbuild.events import is_gap
+from configbuild.gaps import first_border, has_gap, last_border, line_before, without_logs
 
 DEFAULT_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -29,8 +22,6 @@ DEFAULT_LIMIT_BYTES = 64 * 1024 * 1024
 _KEPT_SHARE = 4
 
 _WRITE_BYTES = 1024 * 1024
-
-Range = tuple[int, int]
 
 
 def replacement_path(path: Path) -> Path:
@@ -49,11 +40,7 @@ def write_shortened(fd: int, path: Path, *, end: int, limit_bytes: int) -> int:
     fresh = os.open(fresh_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with mmap.mmap(fd, end, prot=mmap.PROT_READ) as old:
-            for piece in list(_pieces(old, limit_bytes // _KEPT_SHARE)):
-                if isinstance(piece, bytes):
-                    _write(fresh, piece, 0, len(piece))
-                else:
-                    _write(fresh, old, *piece)
+            _write_shortened(fresh, old, limit_bytes // _KEPT_SHARE)
         os.fdatasync(fresh)
         fresh_path.replace(path)
     except BaseException:
@@ -68,62 +55,19 @@ def is_shortened(fd: int, end: int) -> bool:
     if not end:
         return False
     with mmap.mmap(fd, end, prot=mmap.PROT_READ) as data:
-        return any(is_gap(line) for _, line in list(_others(data, 0, end)))
+        return has_gap(data)
 
 
-def _pieces(old: mmap.mmap, kept_bytes: int) -> Iterator[Range | bytes]:
-    """Give what the new journal consists of: ranges of the old one, and gaps."""
+def _write_shortened(fd: int, old: mmap.mmap, kept_bytes: int) -> None:
     end = len(old)
-    head_end = _last_border(old, kept_bytes)
-    tail_begin = _first_border(old, end - kept_bytes)
-    if is_gap(_line_before(old, head_end)):  # it grows, instead of being followed by another
-        head_end -= len(_line_before(old, head_end))
-    yield 0, head_end
-    position = head_end
-    for kept in _kept_between(old, head_end, tail_begin):
-        if position < kept[0]:
-            yield _gap(old, position, kept[0])
-        yield kept
-        position = kept[1]
-    if position < tail_begin:
-        yield _gap(old, position, tail_begin)
-    yield tail_begin, end
-
-
-def _kept_between(old: mmap.mmap, begin: int, end: int) -> Iterator[Range]:
-    """Give where the events stand that are neither log lines nor gaps."""
-    for start, line in _others(old, begin, end):
-        if not is_gap(line):
-            yield start, start + len(line)
-
-
-def _others(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Find the lines that are no log lines, and where they begin."""
-    for position in positions_of_others_than_logs(data, begin, end):
-        start = _last_border(data, position)
-        yield start, data[start : _first_border(data, position)]
-
-
-def _gap(old: mmap.mmap, begin: int, end: int) -> bytes:
-    first = decode_line(old[begin : _first_border(old, begin + 1)])
-    last = decode_line(_line_before(old, end))
-    first_id = first.body.first_id if isinstance(first.body, BuildGap) else first.id
-    gap = BuildGap(first_id=first_id, lines=last.id - first_id + 1)
-    return encode_line(Event(id=last.id, build_id=last.build_id, time=last.time, body=gap))
-
-
-def _line_before(data: mmap.mmap, end: int) -> bytes:
-    return data[_last_border(data, end - 1) : end] if end else b""
-
-
-def _last_border(data: mmap.mmap, position: int) -> int:
-    """Find the last border between lines up to ``position``."""
-    return data.rfind(b"\n", 0, position) + 1
-
-
-def _first_border(data: mmap.mmap, position: int) -> int:
-    """Find the first border between lines from ``position`` on."""
-    return data.find(b"\n", max(0, position - 1)) + 1
+    head_end = last_border(old, kept_bytes)
+    tail_begin = first_border(old, end - kept_bytes)
+    if is_gap(line_before(old, head_end)):  # it grows, instead of being followed by another
+        head_end -= len(line_before(old, head_end))
+    middle = without_logs(old, head_end, tail_begin)
+    _write(fd, old, 0, head_end)
+    _write(fd, middle, 0, len(middle))
+    _write(fd, old, tail_begin, end)
 
 
 def _write(fd: int, data: mmap.mmap | bytes, begin: int, end: int) -> None:

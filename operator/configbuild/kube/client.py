@@ -58,7 +58,7 @@ class Right(NamedTuple):
 
 
 # Without these nothing works.
-_NEEDED = (
+NEEDED = (
     Right("get", GROUP, PLURAL),
     Right("list", GROUP, PLURAL),
     Right("watch", GROUP, PLURAL),
@@ -138,7 +138,7 @@ class Cluster:
         return self._rest
 
     async def check_permissions(
-        self, namespace: str | None, rights: Iterable[Right] = _NEEDED
+        self, namespace: str | None, rights: Iterable[Right] = NEEDED
     ) -> None:
         """Ask whether the operator may do what it has to, in a namespace (``None``: in all).
 

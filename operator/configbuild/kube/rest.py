@@ -63,6 +63,10 @@ class Rest:
         content_type = "application/merge-patch+json"
         return await self._ask("PATCH", path, variables, query or {}, body, content_type)
 
+    async def delete(self, path: str, variables: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+        """Delete an object; ``body`` are its DeleteOptions."""
+        return await self._ask("DELETE", path, variables, {}, body, "application/json")
+
     async def _ask(
         self,
         method: str,

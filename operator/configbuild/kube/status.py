@@ -26,6 +26,7 @@ from configbuild.builds.decision import is_due_again, retry_at
 from configbuild.builds.records import BuildRecord, StepProgress
 from configbuild.builds.state import ConfigState
 from configbuild.events import rfc3339
+from configbuild.logstore import StoredLog
 from configbuild.model import BuildStatus
 
 # Bytes of JSON, below the bounds of the schema; the whole status stays well below 64 KiB whatever a
@@ -266,23 +267,41 @@ def _fingerprint(state: ConfigState) -> dict[str, Any] | None:
 
 def _log(state: ConfigState, previous: Mapping[str, Any]) -> dict[str, Any] | None:
     attempt = state.attempt
+    copy = _log_copy(state.newest.log if state.newest is not None else None) or {}
     if attempt is None and state.healed_log is not None:
         told = state.healed_log
         return {
+            **copy,
             "lines": told.last.id,
             "bytes": told.size_bytes,
-            "truncated": told.truncated or None,
+            "truncated": told.truncated or copy.get("truncated"),
             "url": f"/api/v1/builds/{told.created.build_id}/events",
         }
     if attempt is None:
         # Written by an earlier process, and still true: a journal does not grow after its end.
         known: dict[str, Any] | None = previous.get("log") if state.newest else None
-        return known
+        return {**known, **copy} if known else None
     return {
+        **copy,
         "lines": attempt.journal.last_id,
         "bytes": attempt.journal.size,
-        "truncated": attempt.journal.truncated or None,
+        "truncated": attempt.journal.truncated or copy.get("truncated"),
         "url": f"/api/v1/builds/{attempt.record.id}/events",
+    }
+
+
+def _log_copy(log: StoredLog | None) -> dict[str, Any] | None:
+    if log is None:
+        return None
+    return {
+        "store": log.store,
+        "complete": log.complete,
+        "truncated": log.truncated or None,
+        "problem": _cut(log.problem, _ROW) if log.problem else None,
+        "configMaps": [
+            {"name": chunk.name, "uid": chunk.uid, "sha256": chunk.sha256} for chunk in log.chunks
+        ]
+        or None,
     }
 
 
@@ -305,6 +324,7 @@ def _history(record: BuildRecord) -> dict[str, Any]:
         "queuedAt": _time(record.queued_at),
         "finishedAt": _time(record.finished_at),
         "reason": record.reason,
+        "log": _log_copy(record.log),
     }
 
 

@@ -131,12 +131,31 @@ class FingerprintStatus(ApiModel):
     )
 
 
-class LogStatus(ApiModel):
+class LogChunkStatus(ApiModel):
+    """A ConfigMap that holds a part of a log; what has another uid or hash is not a part of it."""
+
+    name: Short = Field(description="Its name.")
+    uid: Short = Field(description="Its uid.")
+    sha256: Short = Field(description="SHA-256 of its data, in hex.")
+
+
+class LogCopyStatus(ApiModel):
+    """The copy of a log in the log store, which outlives the operator's disk."""
+
+    store: Short | None = Field(None, description="configmap or valkey.")
+    complete: bool | None = Field(None, description="Whether all of the log is in the store.")
+    truncated: bool | None = Field(None, description="Whether its middle was left out.")
+    problem: Long | None = Field(None, description="What keeps the copy from being complete.")
+    config_maps: Annotated[list[LogChunkStatus], Field(max_length=32)] | None = Field(
+        None, description="The parts of the copy, in order."
+    )
+
+
+class LogStatus(LogCopyStatus):
     """Where the newest build's log is."""
 
     lines: int = Field(description="How many events it has.", json_schema_extra={"format": "int64"})
     bytes: int = Field(description="Its size.", json_schema_extra={"format": "int64"})
-    truncated: bool | None = Field(None, description="Whether its middle was left out.")
     url: Long | None = Field(None, description="Path of its events in the operator's HTTP API.")
 
 
@@ -149,6 +168,7 @@ class HistoryStatus(ApiModel):
     queued_at: Timestamp = Field(description="When it was asked for.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")
     reason: Short | None = Field(None, description="Why it failed.")
+    log: LogCopyStatus | None = Field(None, description="The copy of its log.")
 
 
 class ConfigBuildStatus(ApiModel):
@@ -181,6 +201,6 @@ class ConfigBuildStatus(ApiModel):
     handled: HandledStatus | None = Field(
         None, description="Tokens of annotations that were handled."
     )
-    history: Annotated[list[HistoryStatus], Field(max_length=50)] | None = Field(
-        None, description="Earlier builds, newest first."
+    history: Annotated[list[HistoryStatus], Field(max_length=51)] | None = Field(
+        None, description="Earlier builds, newest first; the active one is always among them."
     )

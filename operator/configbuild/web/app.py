@@ -9,11 +9,12 @@ from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from configbuild.builds.copies import LogCopies
 from configbuild.builds.records import BuildRecord
 from configbuild.journal import Journals
 from configbuild.web import gone, operation, routes
 from configbuild.web.access import Access
-from configbuild.web.backend import Backend, BuildService, at_once
+from configbuild.web.backend import Backend, BuildService, at_once, no_copy
 from configbuild.web.doorkeeper import Doorkeeper
 from configbuild.web.problems import add_problems, problems
 
@@ -44,6 +45,7 @@ def create_app(
     access: Access | None = None,
     ready: Callable[[], list[str]] = list,
     recorded: Callable[[BuildRecord], Awaitable[None]] = at_once,
+    copies: LogCopies | None = None,
     registry: CollectorRegistry = REGISTRY,
     ensure_wait_s: float = 30.0,
     heartbeat_s: float = 15.0,
@@ -53,8 +55,8 @@ def create_app(
     ``access`` asks who callers are and what they may do; without it, everybody may do everything.
     ``ready`` lists what is still missing before builds can be made. ``recorded`` is awaited before
     a client is told of a new build: it returns once a restart would find it (status in the
-    cluster). ``ensure_wait_s`` bounds ``options.wait``; a stream sends an empty line after
-    ``heartbeat_s`` of silence.
+    cluster). ``copies`` are read where a journal is gone. ``ensure_wait_s`` bounds
+    ``options.wait``; a stream sends an empty line after ``heartbeat_s`` of silence.
     """
     app = routed_app()
     app.state.backend = Backend(
@@ -63,6 +65,7 @@ def create_app(
         access=access,
         ready=ready,
         recorded=recorded,
+        copy=copies.read if copies is not None else no_copy,
         registry=registry,
         ensure_wait_s=ensure_wait_s,
         heartbeat_s=heartbeat_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
@@ -44,14 +44,21 @@ async def at_once(_: BuildRecord) -> None:
     """Have nothing to write down: there is no cluster."""
 
 
+def no_copy(_: BuildRecord, __: int = 0) -> AsyncGenerator[bytes, None] | None:
+    """Have no log store."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """What stands behind the routes.
 
     ``recorded`` returns once a new build is written down where a restart finds it (status in the
     cluster); only then is a client told of it. ``ready`` lists what is still missing before builds
-    can be made. ``access`` asks who callers are and what they may do; without it everybody may do
-    everything. ``stopping`` is set when the server ends: streams then end by themselves.
+    can be made. ``copy`` reads the copy of a build's log after a cursor, where there is one; see
+    :meth:`configbuild.builds.copies.LogCopies.read`. ``access`` asks who callers are and what they
+    may do; without it everybody may do everything. ``stopping`` is set when the server ends:
+    streams then end by themselves.
     """
 
     service: BuildService
@@ -60,6 +67,7 @@ class Backend:
     access: Access | None = None
     ready: Callable[[], list[str]] = list
     recorded: Callable[[BuildRecord], Awaitable[None]] = at_once
+    copy: Callable[[BuildRecord, int], AsyncGenerator[bytes, None] | None] = no_copy
     ensure_wait_s: float = 30.0
     heartbeat_s: float = 15.0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -30,6 +30,7 @@ from configbuild.errors import (
     SpecError,
     SuspendedError,
 )
+from configbuild.logstore import LogStoreError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -48,6 +49,11 @@ _STATUS: dict[type[ConfigBuildError], tuple[HTTPStatus, str, str]] = {
         "source-unavailable",
         "A source is not available",
     ),
+    LogStoreError: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "log-store-failed",
+        "The log is in the log store, which does not answer",
+    ),
     QueueFullError: (HTTPStatus.SERVICE_UNAVAILABLE, "queue-full", "Too many builds wait"),
     ClusterError: (
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -64,6 +70,7 @@ _STATUS: dict[type[ConfigBuildError], tuple[HTTPStatus, str, str]] = {
 # A place in the queue comes free when a build ends, which takes some 10 s at best; a source comes
 # back when a person or a network does its part. Nobody is asked to wait longer than he would.
 _RETRY_AFTER_S: dict[type[ConfigBuildError], int] = {
+    LogStoreError: 10,
     QueueFullError: 10,
     SourceError: 30,
     ClusterError: 30,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from email.message import Message
 from http import HTTPStatus
@@ -99,7 +98,7 @@ async def create_build(
     if ensured.verdict is Verdict.BUILD:
         await backend.recorded(record)
     if wish.stream:
-        return _stream(backend, ensured, record, caller.permit(Act.READ_LOG, key))
+        return await _stream(backend, ensured, record, caller.permit(Act.READ_LOG, key))
     if wish.options.wait and not record.status.ended:
         await backend.settled(record.id)
         record = await backend.service.find(record.id)
@@ -143,7 +142,7 @@ async def get_build_events(
     """Read a build's events after a cursor, without gap or double."""
     record = await _found(backend, caller, build_id, Act.READ_LOG)
     permit = caller.permit(Act.READ_LOG, record.key)
-    return stream_events(backend, record, permit=permit, after_id=after_id, follow=follow)
+    return await stream_events(backend, record, permit=permit, after_id=after_id, follow=follow)
 
 
 @router.get("/builds/{build_id}/logs", responses=problems(404, 422))
@@ -156,9 +155,7 @@ async def get_build_logs(
 ) -> BuildLogs:
     """Read a build's output, page by page."""
     record = await _found(backend, caller, build_id, Act.READ_LOG)
-    return await asyncio.to_thread(
-        read_page, backend.journals, record, after_id=after_id, limit=limit
-    )
+    return await read_page(backend, record, after_id=after_id, limit=limit)
 
 
 @router.post(
@@ -173,10 +170,12 @@ async def cancel_build(build_id: BuildIdOf, backend: BackendOf, caller: CallerOf
     return _build(backend, await backend.service.cancel(build_id, "canceled over HTTP"))
 
 
-def _stream(backend: Backend, ensured: Ensured, record: BuildRecord, permit: Permit) -> Response:
+async def _stream(
+    backend: Backend, ensured: Ensured, record: BuildRecord, permit: Permit
+) -> Response:
     if ensured.verdict is Verdict.REUSE:
-        return stream_reused(backend, record, permit=permit)
-    return stream_events(backend, record, permit=permit, follow=True)
+        return await stream_reused(backend, record, permit=permit)
+    return await stream_events(backend, record, permit=permit, follow=True)
 
 
 def _snapshot(backend: Backend, ensured: Ensured, record: BuildRecord, *, waited: bool) -> Response:

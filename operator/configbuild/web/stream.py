@@ -88,22 +88,25 @@ class EventStream(StreamingResponse):
                 await send({"type": "http.response.body", "body": block, "more_body": True})
 
 
-def stream_events(
+async def stream_events(
     backend: Backend, record: BuildRecord, *, permit: Permit, after_id: int = 0, follow: bool
 ) -> EventStream:
-    """Stream the events above ``after_id``; with ``follow`` on to the build's end."""
-    blocks = _events(backend, record, after_id=after_id, follow=follow)
+    """Stream the events above ``after_id``; with ``follow`` on to the build's end.
+
+    :class:`~configbuild.logstore.LogStoreError` if only a store has them, and does not answer.
+    """
+    blocks = await _events(backend, record, after_id=after_id, follow=follow)
     return EventStream(blocks, stopping=backend.stopping, permit=permit)
 
 
-def stream_reused(backend: Backend, record: BuildRecord, *, permit: Permit) -> EventStream:
+async def stream_reused(backend: Backend, record: BuildRecord, *, permit: Permit) -> EventStream:
     """Stream a build again that is reused: its events, of which the last says so."""
     record = replace(record, summary=REUSED)
-    blocks = _reworded(_events(backend, record, after_id=0, follow=False))
+    blocks = _reworded(await _events(backend, record, after_id=0, follow=False))
     return EventStream(blocks, stopping=backend.stopping, permit=permit)
 
 
-def _events(
+async def _events(
     backend: Backend, record: BuildRecord, *, after_id: int, follow: bool
 ) -> AsyncGenerator[bytes, None]:
     try:
@@ -111,8 +114,40 @@ def _events(
             record.id, after_id, follow=follow, idle_s=backend.heartbeat_s
         )
     except NotFoundError:
-        return _from_record(record, after_id)
+        copy = backend.copy(record, after_id)
+        if copy is None:
+            return _from_record(record, after_id)
+        # The first block is had before anything is answered, so that an error can still be one.
+        first = await anext(copy, b"")
+        return _from_copy(backend, record, first, copy, after_id=after_id, follow=follow)
     return _from_journal(backend, record, blocks, after_id=after_id, follow=follow)
+
+
+async def _from_copy(
+    backend: Backend,
+    record: BuildRecord,
+    first: bytes,
+    rest: AsyncGenerator[bytes, None],
+    *,
+    after_id: int,
+    follow: bool,
+) -> AsyncGenerator[bytes, None]:
+    """Tell what the log store has, and the end where that is missing."""
+    if not first and after_id < 1:
+        async for line in _from_record(record, after_id):
+            yield line
+        return
+    ended = False
+    async with aclosing(rest):
+        block = first
+        while block:
+            last = _last_line(block)
+            after_id, ended = line_id(last), completes(last)
+            yield block
+            block = await anext(rest, b"")
+    if not ended:
+        async for line in _missing_end(backend, record, after_id=after_id, follow=follow):
+            yield line
 
 
 async def _from_journal(

@@ -1,0 +1,165 @@
+"""Copies logs to a store while builds run, and after a restart what had not been copied.
+
+A copy follows the journal like any other reader: however slow or broken the store is, no build
+notices. What keeps a copy from being complete is told (``problem``), and tried again where that may
+help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing, suppress
+from typing import Any
+
+from configbuild.builds.records import BuildRecord
+from configbuild.errors import NotFoundError
+from configbuild.journal import Journals
+from configbuild.logstore import LogCopy, LogOwner, LogStore, LogStoreError, StoredLog
+from configbuild.model import BuildId
+
+logger = logging.getLogger(__name__)
+
+# While there is output, a copy is brought up to date this often: so much is lost at most if the
+# disk is lost in the middle of a build.
+_FLUSH_S = 2.0
+
+# A store that did not take something is asked again after 2, 4, 8 … seconds.
+_FIRST_RETRY_S = 2.0
+_LAST_RETRY_S = 120.0
+
+# How long copies may take to become complete when the operator stops; the next one goes on.
+_LAST_WORDS_S = 3.0
+
+# Copies at once of builds that have ended: after a restart, or once a store is set up, there may be
+# thousands.
+_CATCHING_UP = 4
+
+
+class LogCopies:
+    """Makes the copies, while :meth:`run` does.
+
+    ``noted`` is told how a copy stands, each time that has changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: LogStore,
+        journals: Journals,
+        noted: Callable[[LogOwner, StoredLog], None],
+        flush_s: float = _FLUSH_S,
+    ) -> None:
+        self._store = store
+        self._journals = journals
+        self._noted = noted
+        self._flush_s = flush_s
+        self._tasks: dict[BuildId, asyncio.Task[None]] = {}
+        self._catching_up = asyncio.Semaphore(_CATCHING_UP)
+
+    async def run(self) -> None:
+        """Wait until cancelled; then copies have a moment to become complete."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            tasks = [task for task in self._tasks.values() if not task.done()]
+            if tasks:
+                await asyncio.wait(tasks, timeout=_LAST_WORDS_S)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def begin(self, owner: LogOwner) -> None:
+        """Copy the log of a build that begins."""
+        self._start(owner, self._copy(owner))
+
+    def catch_up(self, owner: LogOwner, record: BuildRecord) -> None:
+        """Copy the log of a build that has ended, unless that was done, or there is no journal."""
+        done = record.log is not None and record.log.complete
+        if not done and self._journals.exists(record.id):
+            self._start(owner, self._copy_in_turn(owner))
+
+    def forget(self, record: BuildRecord) -> None:
+        """Remove the copy of a log that is kept no longer."""
+        making = self._tasks.pop(record.id, None)
+        if making is not None:
+            making.cancel()
+        if record.log is not None:
+            owner = LogOwner(key=record.key, uid="", build_id=record.id)
+            self._start(owner, self._remove(owner, record.log))
+
+    def read(self, record: BuildRecord, after_id: int = 0) -> AsyncGenerator[bytes, None] | None:
+        """Read a copy; see :meth:`.LogStore.read`. ``None`` if there is none."""
+        if record.log is None:
+            return None
+        owner = LogOwner(key=record.key, uid="", build_id=record.id)
+        return self._store.read(owner, record.log, after_id)
+
+    def _start(self, owner: LogOwner, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=f"log of {owner.build_id}")
+        self._tasks[owner.build_id] = task
+        task.add_done_callback(lambda _: self._ended(owner, task))
+
+    def _ended(self, owner: LogOwner, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(owner.build_id) is task:
+            del self._tasks[owner.build_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the log of %s is not copied", owner.build_id, exc_info=error)
+
+    async def _copy_in_turn(self, owner: LogOwner) -> None:
+        async with self._catching_up:
+            await self._copy(owner)
+
+    async def _copy(self, owner: LogOwner) -> None:
+        copy = self._store.begin(owner)
+        with suppress(NotFoundError):  # kept no longer
+            await self._follow(owner, copy)
+            await self._persist(owner, copy)
+
+    async def _follow(self, owner: LogOwner, copy: LogCopy) -> None:
+        """Take the journal as it grows, to its end."""
+        flushed_at, is_new = time.monotonic(), False
+        blocks = self._journals.follow(owner.build_id, follow=True, idle_s=self._flush_s)
+        async with aclosing(blocks):
+            async for block in blocks:
+                began = time.monotonic()
+                if block:
+                    is_new = True
+                    await copy.write(block)
+                if is_new and time.monotonic() - flushed_at >= self._flush_s:
+                    await self._flush(owner, copy)
+                    flushed_at, is_new = time.monotonic(), False
+                # In a flood this leaves the processor to the build half of the time.
+                await asyncio.sleep(time.monotonic() - began)
+
+    async def _flush(self, owner: LogOwner, copy: LogCopy) -> None:
+        try:
+            self._noted(owner, await copy.flush())
+        except LogStoreError as error:
+            logger.warning("%s; the copy goes on", error)
+            self._noted(owner, copy.stored(error.message))
+
+    async def _persist(self, owner: LogOwner, copy: LogCopy) -> None:
+        """Have all of an ended log in the store, however long the store is away."""
+        retry_s = _FIRST_RETRY_S
+        while True:
+            try:
+                self._noted(owner, await copy.seal())
+                return
+            except LogStoreError as error:
+                self._noted(owner, copy.stored(error.message))
+                if error.lasting:
+                    logger.warning("%s; the copy stays incomplete", error)
+                    return
+                logger.warning("%s; trying again in %.0f s", error, retry_s)
+            await asyncio.sleep(retry_s)
+            retry_s = min(2 * retry_s, _LAST_RETRY_S)
+
+    async def _remove(self, owner: LogOwner, stored: StoredLog) -> None:
+        try:
+            await self._store.remove(owner, stored)
+        except LogStoreError as error:
+            # Where it belongs to an object it goes with that; elsewhere it expires.
+            logger.warning("%s", error)
