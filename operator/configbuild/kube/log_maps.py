@@ -11,9 +11,6 @@ Source: Kubernetes ConfigMap v1 (at most 1 MiB of data, ``immutable``).
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import zlib
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -28,13 +25,9 @@ from configbuild.kube.client import BUILD_LABEL, FIELD_MANAGER, Right
 from configbuild.kube.rest import FAILURES, Rest, words_of
 from configbuild.logstore import Chunk, LogOwner, LogStoreError, StoredLog
 from configbuild.logstore.chunks import ChunkContent, ChunkedLog
+from configbuild.logstore.config_maps import STORE, body_of, chunk_of, lines_of
 from configbuild.logstore.joining import Joint
 from configbuild.resource import API_VERSION, KIND
-
-STORE = "configmap"
-
-DATA_KEY = "events.ndjson.gz"
-"""Where a chunk's data is: one gzip member of NDJSON lines."""
 
 NEEDED = (
     Right("create", "", "configmaps"),
@@ -46,9 +39,6 @@ NEEDED = (
 _ALL = "/api/v1/namespaces/{namespace}/configmaps"
 _ONE = f"{_ALL}/{{name}}"
 _QUERY = {"fieldManager": FIELD_MANAGER}
-
-# A chunk whose hash is right was made by us, and none of ours has more. It is a guard against us.
-_MAX_LINES_BYTES = 64 * 1024 * 1024
 
 
 class LogMaps:
@@ -67,37 +57,24 @@ class LogMaps:
         """See :meth:`.LogStore.read`; one chunk is held at a time."""
         joint = Joint(after_id)
         for chunk in stored.chunks:
-            data = await self._data(owner, chunk)
-            if data is not None:
-                lines = await asyncio.to_thread(_lines, data)
-                if block := joint.join(lines):
-                    yield block
+            found = await self._find(owner, chunk)
+            lines = await asyncio.to_thread(lines_of, found, chunk) if found else None
+            if lines and (block := joint.join(lines)):
+                yield block
 
     async def remove(self, owner: LogOwner, stored: StoredLog) -> None:
         """See :meth:`.LogStore.remove`."""
         for chunk in stored.chunks:
             await _delete(self._rest, owner, chunk.name, uid=chunk.uid)
 
-    async def _data(self, owner: LogOwner, chunk: Chunk) -> bytes | None:
-        """Read a chunk; ``None`` if what has its name is not what was written."""
+    async def _find(self, owner: LogOwner, chunk: Chunk) -> Mapping[str, Any] | None:
         try:
-            found = await self._rest.get(_ONE, _where(owner, chunk.name))
+            found: Mapping[str, Any] = await self._rest.get(_ONE, _where(owner, chunk.name))
         except NotFoundException:
             return None
         except FAILURES as error:
             raise _failed("reading", chunk.name, error) from error
-        return verified(found, chunk)
-
-
-def verified(found: Mapping[str, Any], chunk: Chunk) -> bytes | None:
-    """Give the data of a ConfigMap if it is the chunk that status lists, else ``None``."""
-    if found["metadata"]["uid"] != chunk.uid:
-        return None
-    try:
-        data = base64.b64decode((found.get("binaryData") or {}).get(DATA_KEY, ""), validate=True)
-    except ValueError:
-        return None
-    return data if hashlib.sha256(data).hexdigest() == chunk.sha256 else None
+        return found
 
 
 class LogMapCopy:
@@ -156,11 +133,11 @@ class LogMapCopy:
                 uid = await self._create(name, content)
         except FAILURES as error:
             raise _failed("writing", name, error) from error
-        return Chunk(name=name, uid=uid, sha256=hashlib.sha256(content.data).hexdigest())
+        return chunk_of(name, uid, content.data)
 
     async def _update(self, known: Chunk, content: ChunkContent) -> str | None:
         """Write over a chunk of ours; ``None`` if it is gone, or another has its name."""
-        body = {"metadata": {"uid": known.uid}, **_content(content)}
+        body = {"metadata": {"uid": known.uid}, **body_of(content.data, final=content.final)}
         try:
             await self._rest.merge_patch(_ONE, _where(self._owner, known.name), body, _QUERY)
         except (NotFoundException, ConflictException):
@@ -169,7 +146,7 @@ class LogMapCopy:
 
     async def _create(self, name: str, content: ChunkContent) -> str:
         """Create a chunk; whatever has its name is an earlier attempt's, or nobody's."""
-        body = {"metadata": self._metadata(name), **_content(content)}
+        body = {"metadata": self._metadata(name), **body_of(content.data, final=content.final)}
         where = {"namespace": self._owner.key.namespace}
         try:
             made = await self._rest.post(_ALL, where, body, _QUERY)
@@ -213,16 +190,6 @@ async def _delete(rest: Rest, owner: LogOwner, name: str, *, uid: str | None = N
 
 def _where(owner: LogOwner, name: str) -> dict[str, str]:
     return {"namespace": owner.key.namespace, "name": name}
-
-
-def _content(content: ChunkContent) -> dict[str, Any]:
-    data = {"binaryData": {DATA_KEY: base64.b64encode(content.data).decode()}}
-    return {**data, "immutable": True} if content.final else data
-
-
-def _lines(data: bytes) -> bytes:
-    lines = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(data, _MAX_LINES_BYTES)
-    return lines[: lines.rfind(b"\n") + 1]
 
 
 def _failed(act: str, name: str, error: BaseException) -> LogStoreError:

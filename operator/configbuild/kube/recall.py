@@ -9,7 +9,7 @@ from typing import Any
 from configbuild.builds.records import BuildRecord, StepProgress
 from configbuild.builds.state import ActiveBuild, LastKnown
 from configbuild.builds.tokens import Handled, TokenKind
-from configbuild.logstore import Chunk, StoredLog
+from configbuild.logstore.config_maps import recall_log
 from configbuild.model import BuildId, BuildStatus, ConfigKey, Step, StepStatus, Trigger
 
 
@@ -70,7 +70,7 @@ def _recall_build(key: ConfigKey, status: Mapping[str, Any]) -> BuildRecord | No
         hint=failure.get("hint"),
         failed_step=Step(failure["step"]) if failure.get("step") else None,
         steps=tuple(_recall_step(row) for row in status.get("steps") or ()),
-        log=_recall_log(status.get("log")),
+        log=recall_log(status.get("log")),
     )
 
 
@@ -94,22 +94,7 @@ def _recall_history(key: ConfigKey, row: Mapping[str, Any]) -> BuildRecord:
         queued_at=datetime.fromisoformat(row["queuedAt"]),
         finished_at=_recall_time(row.get("finishedAt")),
         reason=row.get("reason"),
-        log=_recall_log(row.get("log")),
-    )
-
-
-def _recall_log(log: Mapping[str, Any] | None) -> StoredLog | None:
-    if not log or not log.get("store"):
-        return None
-    return StoredLog(
-        store=log["store"],
-        complete=log.get("complete") is True,
-        truncated=log.get("truncated") is True,
-        problem=log.get("problem"),
-        chunks=tuple(
-            Chunk(name=row["name"], uid=row["uid"], sha256=row["sha256"])
-            for row in log.get("configMaps") or ()
-        ),
+        log=recall_log(row.get("log")),
     )
 
 

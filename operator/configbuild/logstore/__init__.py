@@ -2,6 +2,8 @@
 
 * ``stored``: what status remembers of a copy.
 * ``store``: the interface that stores have.
+* ``config_maps``: how a part lies in a ConfigMap, and which one is real; pure.
+* ``joining``: the parts of a log put together again, with gaps for what is missing; pure.
 * ``chunks``: a log cut into compressed chunks, with its middle left out where it is too long; pure.
 
 A store that belongs to a service lives with it: ConfigMaps in ``kube.log_maps``, a Valkey server in

@@ -7,7 +7,10 @@ from configbuild.gaps import first_border, gap_line, line_before
 
 
 class Joint:
-    """Takes the parts of a log in their order, and gives what lies behind a cursor."""
+    """Takes the parts of a log in their order, and gives what lies behind a cursor.
+
+    The cursor moves with what was given, so that a part which has grown can be joined again.
+    """
 
     def __init__(self, after_id: int) -> None:
         self._after_id = after_id
@@ -19,10 +22,10 @@ class Joint:
             return b""
         first = decode_line(lines[: first_border(lines, 1)])
         gap = self._gap_before(first)
+        offset = _offset_behind(lines, self._after_id)
         self._last = decode_line(line_before(lines, len(lines)))
-        if self._last.id <= self._after_id:
-            return b""
-        return gap + lines[_offset_behind(lines, self._after_id) :]
+        self._after_id = max(self._after_id, self._last.id)
+        return gap + lines[offset:] if offset < len(lines) else b""
 
     def _gap_before(self, first: Event) -> bytes:
         """Tell of the ids since the last part, unless the reader has them or they are told of."""
