@@ -149,7 +149,10 @@ def test_failed_start_of_the_shared_control_plane_is_not_tried_again(
         with pytest.raises(StartError, match=r"(etcd|kube-apiserver) exited with 3(.|\n)*broken"):
             shared_control_plane(tmp_path / "run", owner=os.getpid())
 
-    assert tries.read_text().splitlines().count("etcd") == 1
+    # One of them may be ended before it has said a word.
+    begun = tries.read_text().splitlines()
+    assert begun
+    assert len(set(begun)) == len(begun)
 
 
 def test_no_component_outlives_an_up_that_is_killed(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def test_config_that_is_only_in_the_cluster_can_be_asked_for_over_http(operator:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_no_permission_is_missing_and_none_is_needless(operator: Operator) -> None:
+def test_no_permission_is_missing_and_none_is_needless(operator: Operator, tmp_path: Path) -> None:
     mark = operator.cluster.audit.mark()
     # Keep no history, so that the first sweep has something to ask the pods about.
     assert operator.stop() == 0
@@ -294,6 +294,18 @@ def test_no_permission_is_missing_and_none_is_needless(operator: Operator) -> No
         _config_map(operator, name, module_source=f"NAME = {name!r}\n")
         operator.apply("rules", _config_map_spec(name))
         operator.wait_for("rules", "Ready")
+    # A build that takes its time has the copy of its log written over.
+    gate = Gate(tmp_path / "gate")
+    write_package(operator.sources / "config", "ade-config", while_building=gate.wait_code)
+    operator.apply("rules", {"engine": {"path": "engine"}, "config": {"path": "config"}})
+    gate.wait_until_reached()
+    wait_until(
+        lambda: operator.get("rules")["status"].get("log", {}).get("configMaps"),
+        what="the copy of the log is begun",
+        timeout_s=60,
+    )
+    gate.open_for_good()
+    operator.wait_for("rules", "Ready")
     with operator.client() as client:
         client.post(_builds(operator, "nowhere"), json={})
     operator.kill()
