@@ -15,10 +15,12 @@ _MAX_STRING = 4096  # OSC 8 hyperlinks hold a URL
 _CSI = rb"\[[0-?]{0,256}[ -/]{0,16}"
 _STRING = rb"[\]PX^_][^\x07\x1b\r\n]{0,%d}" % _MAX_STRING
 _OTHER = rb"[ -/]{0,16}"
+# With the lone ESC before it: a run of them costs one match. As `\x1b+` it would not begin with a
+# literal, and the search for one is what makes this fast.
 _SEQUENCE = re.compile(
-    rb"\x1b(?:" + _CSI + rb"[@-~]?|" + _STRING + rb"(?:\x07|\x1b\\)?|" + _OTHER + rb"[0-~]?)"
+    rb"\x1b\x1b*(?:" + _CSI + rb"[@-~]?|" + _STRING + rb"(?:\x07|\x1b\\)?|" + _OTHER + rb"[0-~]?)"
 )
-# The same, cut before its end by the end of the data.
+# One of them, cut before its end by the end of the data.
 _UNFINISHED = re.compile(rb"\x1b(?:" + _CSI + rb"|" + _STRING + rb"\x1b?|" + _OTHER + rb")?\Z")
 _MAX_SEQUENCE = _MAX_STRING + 8
 
@@ -87,9 +89,13 @@ class LineEnds:
             return data
         if self._line_is_empty:
             data = data.lstrip(b"\r")
-        data = re.sub(rb"\n\r+", b"\n", data)
+        # Expressions for what is rare only: a match takes as long as replace() takes for many.
+        if b"\n\r" in data:
+            data = re.sub(rb"\n\r+", b"\n", data)
         self._after_cr = data.endswith(b"\r")
-        return re.sub(rb"\r+\n?", b"\n", data)
+        if b"\r\r" in data:
+            data = re.sub(rb"\r\r+", b"\r", data)
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def plain(data: bytes) -> bytes:

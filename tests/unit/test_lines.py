@@ -108,6 +108,32 @@ def test_plain_text_comes_through_unchanged(text: str, limit: int, places: list[
     assert all(len(text.encode()) <= limit for text, _ in found)
 
 
+@settings(deadline=None)  # machines may be busy
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([b"\\", b"\\udc", b"\\udcff", b"\\ud800", b"\\xff", b"\xed\xa0\x80"]),
+            st.sampled_from([b"\xff", b"\x80", b"\xe2\x82", b"\xc0\xaf", "é€😀".encode()]),
+            st.binary(max_size=4),
+        ),
+        max_size=12,
+    ).map(b"".join)
+)
+def test_bytes_that_are_no_utf8_are_what_python_makes_of_them(data: bytes) -> None:
+    data = re.sub(rb"[\r\x1b]|://", b"", data)
+    expected = data.decode(errors="backslashreplace").split("\n")
+
+    assert texts(data) == (expected if expected[-1] else expected[:-1])
+
+
+@settings(deadline=None)  # machines may be busy
+@given(HOSTILE)
+def test_lone_escapes_change_nothing_of_what_follows(data: bytes) -> None:
+    data = data.replace(b"\x1b\\", b"\x07")  # the one end of a sequence that begins with ESC
+
+    assert plain(data.replace(b"\x1b", b"\x1b\x1b")) == plain(data)
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
