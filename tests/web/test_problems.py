@@ -100,6 +100,22 @@ async def test_unknown_route_is_a_problem(tmp_path: Path, path: str) -> None:
 
 
 @in_loop
+async def test_long_path_is_not_told_back_whole(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        for path in (
+            f"/{'x' * 199}",
+            f"/{'x' * 200}",
+            f"/{'%C3%A9' * 9000}",
+            f"{BUILD}/{'x' * 9000}",
+        ):
+            problem = problem_of(await here.http.get(path), 404, "NotFound", "not-found")
+            whole = len(path) <= 200
+            assert (problem["instance"] == path) is whole
+            assert problem["instance"] in problem["detail"]
+            assert len(problem["detail"]) < 300
+
+
+@in_loop
 async def test_wrong_method_is_told_the_right_one(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         answer = await here.http.put(f"{BUILD}/cancel")

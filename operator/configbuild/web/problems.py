@@ -83,6 +83,10 @@ _PHRASES = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large"}
 # RFC 9110, 9.3, and RFC 5789; what any of our routes could have.
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
+# Of a path that a problem repeats: ours have 160 characters at most, and what else is asked for is
+# told to somebody who knows it.
+_MAX_PATH_CHARACTERS = 200
+
 _MEANING: dict[int, str] = {
     401: "No token was shown, or one that is not valid (any more).",
     403: "The caller may not do this in this workspace; `detail` names the right that it needs.",
@@ -148,7 +152,7 @@ def problem(
         title=title,
         status=status,
         detail=detail,
-        instance=request.url.path,
+        instance=_path(request),
         reason=reason,
         **members,
     )
@@ -157,6 +161,11 @@ def problem(
         status_code=status,
         headers=dict(headers or {}),
     )
+
+
+def _path(request: Request) -> str:
+    path = request.url.path
+    return path if len(path) <= _MAX_PATH_CHARACTERS else f"{path[:_MAX_PATH_CHARACTERS]}…"
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -246,7 +255,7 @@ async def _http(request: Request, error: Exception) -> ProblemResponse:
             part = InvalidPart(location="body", field="body", message="cannot be read as JSON")
             return _invalid_request(request, [part])
         case HTTPStatus.NOT_FOUND:
-            detail = f"there is nothing at {request.url.path}; /docs lists what there is"
+            detail = f"there is nothing at {_path(request)}; /docs lists what there is"
         case HTTPStatus.METHOD_NOT_ALLOWED:
             headers = {"Allow": ", ".join(_allowed_methods(request))}
             detail = f"{request.method} is not possible here; allowed: {headers['Allow']}"

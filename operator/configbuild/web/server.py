@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from configbuild.web.backend import Backend
 
@@ -21,8 +23,54 @@ _SEND_BUFFER_BYTES = 64 * 1024
 # Long enough for a person who stops a terminal to read; the heartbeat makes it find dead peers too.
 _STALLED_MS = 60_000
 
+# A request is whole within this time of its connection, or of its first byte on one that is kept.
+# It has at most 16 KiB of body and 64 KiB of headers, so the slowest line needs a few seconds; who
+# asks the API server about a caller while the body comes takes part of it, too. Without a limit
+# each client that says nothing would hold a file descriptor until it is dead.
+REQUEST_TIMEOUT_S = 30.0
+
 # Streams end by themselves when the server stops; this is for readers that take nothing.
 _GRACE_S = 1
+
+
+class _Config(uvicorn.Config):
+    """What uvicorn is told, and how long a request may take to come."""
+
+    request_timeout_s = REQUEST_TIMEOUT_S
+
+
+class _Connection(H11Protocol):
+    """A connection that is closed if a request does not come whole in time.
+
+    Closed without an answer (RFC 9112, 9.5): who has asked for nothing is owed none. A connection
+    that is kept and idle is uvicorn's to close, after 5 s; an answer may take as long as it will.
+    """
+
+    _timeout: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._expect_nothing()
+        elif self._timeout is None:
+            self._expect_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def _expect_request(self) -> None:
+        assert isinstance(self.config, _Config)
+        self._timeout = self.loop.call_later(self.config.request_timeout_s, self.transport.close)
+
+    def _expect_nothing(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
 
 
 class _Server(uvicorn.Server):
@@ -55,10 +103,12 @@ async def serve(
     host: str,
     port: int,
     tls: ssl.SSLContext | None = None,
+    request_timeout_s: float = REQUEST_TIMEOUT_S,
     on_started: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until cancelled; then streams are ended, and the rest has a second.
 
+    A connection on which a request is not whole after ``request_timeout_s`` is closed.
     ``on_started`` gets the base URL, with the real port where ``port`` is 0. ``ValueError`` for a
     host that is not loopback if there is no ``tls`` or nobody is asked who they are; ``OSError`` if
     the address cannot be had.
@@ -71,19 +121,21 @@ async def serve(
         )
     with _listener(host, port) as listener:
         assert isinstance(backend, Backend)
+        config = _Config(
+            app,
+            http=_Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+            ssl_context_factory=(lambda *_: tls) if tls is not None else None,
+        )
+        config.request_timeout_s = request_timeout_s
         server = _Server(
-            uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=_GRACE_S,
-                ssl_context_factory=(lambda *_: tls) if tls is not None else None,
-            ),
+            config,
             started=lambda: on_started(_url(listener, "http" if tls is None else "https")),
             stopping=backend.stopping,
         )
