@@ -12,6 +12,7 @@ import gc
 import logging
 import signal
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -57,6 +58,11 @@ _FLUSH_TIMEOUT_S = 5.0
 # so it finds nothing: with 5,000 ConfigBuilds it took 2.5 s of a start that takes 13.
 _GC_THRESHOLD = 20_000
 
+# How long a thread that reads a build's output keeps the interpreter from the event loop (Python:
+# 5 ms). Measured while one floods: the loop's p99 of delay is 20 ms with 5 ms, 12 with 0.5 (11 when
+# idle), for 2 % of the throughput.
+SWITCH_INTERVAL_S = 0.0005
+
 
 class LockedError(ConfigBuildError):
     """Another operator uses the same volume."""
@@ -70,6 +76,7 @@ async def run_operator(settings: Settings, *, namespaces: Sequence[str]) -> None
     ``namespaces`` empty means the whole cluster.
     """
     gc.set_threshold(_GC_THRESHOLD)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
