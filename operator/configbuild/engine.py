@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +48,7 @@ from configbuild.receipt import (
 )
 from configbuild.requirements import requirement_name
 from configbuild.sandbox import step_environment
-from configbuild.sources import ResolvedSources
+from configbuild.sources import Ran, ResolvedSources, Workplace
 
 # How many of a command's last lines a failure's message quotes: enough for the error of pip or uv,
 # few enough for a status that stays small.
@@ -61,6 +61,7 @@ _BY_INSTALLERS = (Step.CREATE_VENV, Step.UPGRADE_PIP, Step.INSTALL_ENGINE, Step.
 SAFE_MODE = "SafeMode"
 
 _REASONS = {
+    Step.FETCH_CONFIG: "FetchConfigFailed",
     Step.CREATE_VENV: "CreateVenvFailed",
     Step.UPGRADE_PIP: "UpgradePipFailed",
     Step.INSTALL_ENGINE: "InstallEngineFailed",
@@ -200,6 +201,8 @@ class _Run:
         self.emit(planned, StepStatus.RUNNING, planned.message)
         started = time.monotonic()
         try:
+            if planned.step is Step.FETCH_CONFIG:
+                await self.fetch_config(record, launcher)
             for command in planned.commands:
                 await self.run_command(command, planned.step, record, launcher)
             # Before ``after``, which writes the receipt with all steps in it.
@@ -215,9 +218,35 @@ class _Run:
             StepStatus.SUCCEEDED,
             planned.message,
             duration_ms=record.duration_ms,
-            exit_code=record.commands[-1].exit_code,
+            exit_code=record.commands[-1].exit_code if record.commands else None,
         )
         await asyncio.to_thread(self.report.sync)
+
+    async def fetch_config(self, record: StepRecord, launcher: Launcher) -> None:
+        """Have the remote source fetched; its commands run like all others, with their own env."""
+        remote, paths = self.request.sources.remote, self.request.paths
+        assert remote is not None
+        output = self.report.step_output(Step.FETCH_CONFIG)
+
+        async def run(
+            argv: Sequence[str], *, environment: Mapping[str, str], directory: Path
+        ) -> Ran:
+            command = Command(argv=tuple(argv), env=environment, cwd=directory)
+            ended = await launcher.run(command, output, grace_s=self.request.grace_s)
+            duration_ms = round(ended.duration_s * 1000)
+            record.commands.append(
+                CommandRecord(argv=command.argv, exit_code=ended.status, duration_ms=duration_ms)
+            )
+            return Ran(status=ended.status, tail=output.tail())
+
+        def say(line: str) -> None:
+            output.feed(Stream.STDOUT, f"{line}\n".encode())
+
+        await asyncio.to_thread(paths.fetched.mkdir)
+        await remote.fetch(
+            Workplace(tree=paths.config_tree, scratch=paths.fetched, run=run, say=say)
+        )
+        output.end(Stream.STDOUT)
 
     async def run_command(
         self, planned: PlannedCommand, step: Step, record: StepRecord, launcher: Launcher

@@ -112,6 +112,11 @@ class BuildPaths:
         return self.cache / "pip"
 
     @property
+    def fetched(self) -> Path:
+        """Where a remote source is fetched to, before it is the config's tree."""
+        return self.scratch / "fetched"
+
+    @property
     def engine_tree(self) -> Path:
         """Scratch copy of the engine's source tree."""
         return self.scratch / "engine"

@@ -62,8 +62,9 @@ class BuildId(str):
 
 
 class Step(StrEnum):
-    """The steps of a build, in their order."""
+    """The steps of a build, in their order; the first only where the config's source is remote."""
 
+    FETCH_CONFIG = "fetch_config"
     CREATE_VENV = "create_venv"
     UPGRADE_PIP = "upgrade_pip"
     INSTALL_ENGINE = "install_engine"
@@ -158,8 +159,18 @@ class ConfigMapSource:
     archive_key: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSource:
+    """A source tree at ``path`` in an archive that is downloaded; ``sha256`` of it, in hex."""
+
+    url: str
+    sha256: str
+    path: str = "."
+
+
+RemoteSource = ArchiveSource
 EngineSource = RequirementSource | PathSource
-ConfigSource = RequirementSource | PathSource | ConfigMapSource
+ConfigSource = RequirementSource | PathSource | ConfigMapSource | RemoteSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,10 +19,12 @@ from configbuild.installers import (
 )
 from configbuild.layout import BuildPaths
 from configbuild.model import (
+    ArchiveSource,
     BuildSpec,
     ConfigMapSource,
     ConfigSource,
     PathSource,
+    RemoteSource,
     RequirementSource,
     Step,
 )
@@ -51,6 +53,7 @@ def make_plan(spec: BuildSpec, *, paths: BuildPaths, tools: Toolchain) -> Plan:
     installer = commands_of(spec.install, paths=paths, tools=tools)
     return Plan(
         steps=(
+            *_fetch_config(spec),
             _create_venv(spec, installer, tools),
             _upgrade_pip(installer),
             _install_engine(spec, installer, paths),
@@ -59,6 +62,13 @@ def make_plan(spec: BuildSpec, *, paths: BuildPaths, tools: Toolchain) -> Plan:
             _collect_metadata(paths, tools),
         )
     )
+
+
+def _fetch_config(spec: BuildSpec) -> tuple[PlannedStep, ...]:
+    """Plan to fetch a remote source; what runs for that is the source's own matter."""
+    if not isinstance(spec.config, RemoteSource):
+        return ()
+    return (PlannedStep(step=Step.FETCH_CONFIG, message=f"Fetch config {_words(spec.config)}"),)
 
 
 def _create_venv(spec: BuildSpec, installer: InstallerCommands, tools: Toolchain) -> PlannedStep:
@@ -161,5 +171,7 @@ def _words(source: ConfigSource) -> str:
             return f"from source tree {path}"
         case ConfigMapSource(name=name):
             return f"from ConfigMap {name}"
+        case ArchiveSource(url=url):
+            return f"from archive {url}"
         case _:
             assert_never(source)

@@ -16,9 +16,11 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from uv import find_uv_bin
 
+from configbuild.archives import Limits
 from configbuild.layout import Layout
 from configbuild.model import Installer
 from configbuild.resource.convert import SpecDefaults
+from configbuild.urls import HostPattern, parse_patterns
 
 _DATA = Path("/var/lib/configbuild")
 
@@ -68,6 +70,24 @@ class Settings(BaseSettings):
     )
     wheelhouse: Path | None = Field(
         None, description="A directory of wheels: builds install from there and ask no index."
+    )
+    allowed_hosts: Annotated[tuple[HostPattern, ...], NoDecode] = Field(
+        (),
+        description="Hosts that are fetched from although their addresses are not public: host,"
+        " .suffix, host:port or [address]:port, separated by commas; without a port 443.",
+    )
+    source_max_bytes: int = Field(
+        128 * 1024 * 1024,
+        ge=1,
+        description="Size of a source tree at most, and of an archive or pack that it comes in."
+        " Many times what a package of rules has, and little enough to unpack in seconds.",
+    )
+    source_max_files: int = Field(10_000, ge=1, description="Files of a source tree at most.")
+    source_max_ratio: int = Field(
+        200,
+        ge=1,
+        description="How many times its own size an archive may unpack to, beyond the first MiB;"
+        " sources pack to a tenth, and hardly anything but a bomb to less than a hundredth.",
     )
     build_timeout_seconds: float = Field(
         600, gt=0, description="Time for a build whose spec sets none, from its first step."
@@ -170,6 +190,11 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part for part in value.split(",") if part] if isinstance(value, str) else value
 
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _patterns(cls, value: object) -> object:
+        return parse_patterns(value) if isinstance(value, str) else value
+
     @field_validator("http_host")
     @classmethod
     def _is_address(cls, value: str) -> str:
@@ -220,6 +245,13 @@ class Settings(BaseSettings):
             logs=self.logs_dir.absolute(),
             cache=self.cache_dir.absolute(),
             sources=self.sources_dir.absolute(),
+        )
+
+    @property
+    def source_limits(self) -> Limits:
+        """How much a source may hold."""
+        return Limits(
+            files=self.source_max_files, bytes=self.source_max_bytes, ratio=self.source_max_ratio
         )
 
     def spec_defaults(self, python: str) -> SpecDefaults:

@@ -54,7 +54,7 @@ class MemoryTree:
 
     def copy_to(self, directory: Path) -> None:
         """See :class:`Tree`."""
-        _write(directory, self.files.items())
+        write_files(directory, self.files.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class DirectoryTree:
             raise self._changed() from error
         if _digest(copied) != self.digest:
             raise self._changed()
-        _write(directory, copied)
+        write_files(directory, copied)
 
     def _changed(self) -> TreeError:
         return TreeError(
@@ -162,10 +162,16 @@ def _digest(files: Iterable[tuple[str, TreeFile]]) -> str:
     return tree.hexdigest()
 
 
-def _write(directory: Path, files: Iterable[tuple[str, TreeFile]]) -> None:
+def write_files(directory: Path, files: Iterable[tuple[str, TreeFile]]) -> int:
+    """Write files below ``directory`` (made), one after the other; returns how many they were.
+
+    Paths must be in the normal form of :func:`.archives.clean_path`.
+    """
     directory.mkdir(parents=True, exist_ok=False)
-    for path, file in files:
+    count = 0
+    for count, (path, file) in enumerate(files, start=1):  # noqa: B007 - the last one is returned
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.content)
         target.chmod(0o755 if file.executable else 0o644)
+    return count

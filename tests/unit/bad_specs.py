@@ -218,6 +218,28 @@ def _bad_durations() -> list[BadSpec]:
     ]
 
 
+def _ambiguous_urls() -> list[BadSpec]:
+    texts = {
+        "backslash": "https://example\\x/y",
+        "escape in its host": "https://loc%61lhost/x",
+        "fragment": "https://example/x#sha256=0",
+        "query before its path": "https://example?x/y",
+        "port that is none": "https://example:x/y",
+        "port too large": "https://example:65536/y",
+        "dash first": "https://--upload-pack=x/y",
+    }
+    fields: dict[str, Make] = {
+        "spec.config.archive.url": lambda text: _archive(url=text),
+        "spec.install.index.url": lambda text: _index(url=text),
+        "spec.install.index.extraUrls[0]": lambda text: _index(extraUrls=[text]),
+    }
+    return [
+        _bad(f"{field} with {name}", make(text), field, "")
+        for field, make in fields.items()
+        for name, text in texts.items()
+    ]
+
+
 REFUSED_BY_SCHEMA: list[BadSpec] = [
     *_bad_requirements(),
     *_bad_paths(),
@@ -514,7 +536,7 @@ REFUSED_BY_OPERATOR: list[BadSpec] = [
         "control character",
     ),
     _bad("Git source", _git(), "spec.config.git", "does not build from a git source"),
-    _bad("archive source", _archive(), "spec.config.archive", "does not build from a archive"),
+    *_ambiguous_urls(),
     _bad("timeout above the ceiling", _with(timeout="2h"), "spec.timeout", "2h is above"),
     _bad(
         "index with credentials",

@@ -90,8 +90,9 @@ def test_build_has_ended_or_has_not(status: BuildStatus, *, ended: bool) -> None
     assert status.ended is ended
 
 
-def test_steps_are_the_six_of_the_specification_in_their_order() -> None:
+def test_steps_are_those_of_the_specification_in_their_order() -> None:
     assert list(Step) == [
+        "fetch_config",
         "create_venv",
         "upgrade_pip",
         "install_engine",

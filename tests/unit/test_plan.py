@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from configbuild.errors import SpecError
 from configbuild.installers import PlannedCommand, WheelIn
 from configbuild.model import (
+    ArchiveSource,
     BuildSpec,
     ConfigMapSource,
     ConfigSource,
@@ -61,7 +62,18 @@ def script(made: BuildSpec) -> list[str]:
 
 
 def test_plan_has_all_six_steps_in_their_order() -> None:
-    assert list(plan(spec())) == list(Step)
+    assert list(plan(spec())) == list(Step)[1:]
+
+
+def test_remote_source_is_fetched_before_anything_else() -> None:
+    archive = ArchiveSource(url="https://example.com/rules.zip", sha256="0" * 64)
+
+    steps = plan(spec(config=archive))
+
+    assert list(steps) == list(Step)
+    assert steps[Step.FETCH_CONFIG].message == (
+        "Fetch config from archive https://example.com/rules.zip"
+    )
 
 
 def test_whole_plan_with_uv_and_requirements() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from configbuild import sources
 from configbuild.archives import Limits, TreeFile, read_archive
 from configbuild.errors import SourceError, SpecError
 from configbuild.model import (
@@ -21,7 +20,13 @@ from configbuild.model import (
     ConfigSource,
     PathSource,
 )
-from configbuild.sources import ConfigMapContent, ResolvedSources, SourceResolver
+from configbuild.sources import (
+    ConfigMapContent,
+    ResolvedSources,
+    SourceResolver,
+    config_maps,
+    resolver,
+)
 from configbuild.trees import MemoryTree, Tree
 from tests.unit.examples import layout, spec
 
@@ -58,12 +63,12 @@ def resolve(
     limits: Limits | None = None,
 ) -> Tree | None:
     known = {("team-a", "rules"): config_map} if config_map is not None else {}
-    resolver = SourceResolver(
+    made = SourceResolver(
         layout=layout(root.parent.parent),
         config_maps=ConfigMapsInMemory(known),
         limits=limits or Limits(),
     )
-    return asyncio.run(resolver.resolve("team-a", spec(config=config))).config
+    return asyncio.run(made.resolve("team-a", spec(config=config))).config
 
 
 def copied(tree: Tree | None, tmp_path: Path) -> dict[str, bytes]:
@@ -77,18 +82,18 @@ def copied(tree: Tree | None, tmp_path: Path) -> dict[str, bytes]:
 
 
 def test_requirements_need_no_tree(tmp_path: Path) -> None:
-    resolver = SourceResolver(layout=layout(tmp_path), config_maps=ConfigMapsInMemory())
+    made = SourceResolver(layout=layout(tmp_path), config_maps=ConfigMapsInMemory())
 
-    found = asyncio.run(resolver.resolve("team-a", spec()))
+    found = asyncio.run(made.resolve("team-a", spec()))
 
     assert found == ResolvedSources(engine=None, config=None)
 
 
 def test_engine_is_looked_up_like_a_config(root: Path, tmp_path: Path) -> None:
-    resolver = SourceResolver(layout=layout(tmp_path), config_maps=ConfigMapsInMemory())
-    made = spec(engine=PathSource(path="rules"))
+    made = SourceResolver(layout=layout(tmp_path), config_maps=ConfigMapsInMemory())
+    wanted = spec(engine=PathSource(path="rules"))
 
-    found = asyncio.run(resolver.resolve("team-a", made))
+    found = asyncio.run(made.resolve("team-a", wanted))
 
     assert found.config is None
     assert copied(found.engine, tmp_path) == {"pyproject.toml": b"team-a"}
@@ -315,11 +320,11 @@ def test_source_that_does_not_answer_is_given_up(
             await asyncio.Event().wait()
             return None
 
-    monkeypatch.setattr(sources, "RESOLVE_TIMEOUT_S", 0.01)
-    resolver = SourceResolver(layout=layout(root.parent.parent), config_maps=Silent())
+    monkeypatch.setattr(resolver, "RESOLVE_TIMEOUT_S", 0.01)
+    silent = SourceResolver(layout=layout(root.parent.parent), config_maps=Silent())
 
     with pytest.raises(SourceError, match="could not be read within") as caught:
-        asyncio.run(resolver.resolve("team-a", spec(config=ConfigMapSource(name="rules"))))
+        asyncio.run(silent.resolve("team-a", spec(config=ConfigMapSource(name="rules"))))
 
     assert caught.value.reason == "SourceUnavailable"
 
@@ -333,7 +338,7 @@ def test_archive_is_read_in_a_thread_since_others_are_served_meanwhile(
         threads.append(threading.current_thread())
         return read_archive(data, limits)
 
-    monkeypatch.setattr(sources, "read_archive", read)
+    monkeypatch.setattr(config_maps, "read_archive", read)
     resolve(root, config=ARCHIVE, config_map=archive("a"))
 
     assert len(threads) == 1

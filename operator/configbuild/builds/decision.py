@@ -19,7 +19,9 @@ SUPERSEDED = "Superseded"
 SOURCE_CHANGED = "SourceChanged"
 
 # Reasons of failures that may pass without anybody changing the spec.
-TRANSIENT = frozenset({"IndexUnreachable", "LauncherFailed", "JournalFailed", "DiskFull"})
+TRANSIENT = frozenset(
+    {"IndexUnreachable", "SourceUnavailable", "LauncherFailed", "JournalFailed", "DiskFull"}
+)
 
 _BACKOFF_S = (30, 60, 120, 240, 480)
 

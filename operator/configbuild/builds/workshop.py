@@ -17,7 +17,7 @@ from configbuild.layout import Layout
 from configbuild.model import BuildId, BuildSpec, Trigger
 from configbuild.resource.convert import SpecDefaults, parse_spec, resolve_spec
 from configbuild.settings import Settings
-from configbuild.sources import ConfigMaps, ResolvedSources, SourceResolver
+from configbuild.sources import ConfigMaps, HostRules, ResolvedSources, SourceResolver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class Wanted:
     @property
     def moving(self) -> bool:
         """Whether a source can change without the spec."""
-        return self.sources.engine is not None or self.sources.config is not None
+        return self.sources.moving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class Reader:
             fingerprint=fingerprint(
                 spec,
                 engine_digest=sources.engine.digest if sources.engine else None,
-                config_digest=sources.config.digest if sources.config else None,
+                config_digest=sources.config_digest,
                 platform=interpreter.platform,
             ),
         )
@@ -125,5 +125,10 @@ def make_reader(settings: Settings, interpreters: Interpreters, config_maps: Con
     return Reader(
         defaults=settings.spec_defaults(interpreters.default.minor),
         interpreters=interpreters,
-        resolver=SourceResolver(layout=settings.layout, config_maps=config_maps),
+        resolver=SourceResolver(
+            layout=settings.layout,
+            config_maps=config_maps,
+            limits=settings.source_limits,
+            hosts=HostRules(allowed=settings.allowed_hosts),
+        ),
     )

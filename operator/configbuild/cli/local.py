@@ -31,7 +31,6 @@ from configbuild.interpreters import Interpreter, Interpreters, probe
 from configbuild.model import BuildId, BuildStatus
 from configbuild.receipt import read_receipt
 from configbuild.settings import Settings, base_python
-from configbuild.sources import SourceResolver
 
 # How often a display hears that there is nothing new: its clock shows tenths of a second.
 _IDLE_S = 0.1
@@ -91,10 +90,9 @@ class LocalBuild:
     async def _read(self) -> Wanted:
         if self.declared.spec.get("suspend") is True:
             raise self.declared.document.error("spec.suspend: is true, so no build is started")
-        reader = replace(
-            make_reader(self.settings, await _interpreters(self.settings), self.manifests),
-            resolver=SourceResolver(layout=self.workdir.layout, config_maps=self.manifests),
-        )
+        reader = make_reader(self.settings, await _interpreters(self.settings), self.manifests)
+        resolver = replace(reader.resolver, layout=self.workdir.layout)
+        reader = replace(reader, resolver=resolver)
         declared = Declared(key=self.declared.key, uid="", generation=1, spec=self.declared.spec)
         try:
             return await reader.read(declared)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from configbuild.durations import format_duration, parse_duration
 from configbuild.errors import SourceKindError, SpecError
 from configbuild.model import (
+    ArchiveSource,
     BuildSpec,
     ConfigMapItem,
     ConfigMapSource,
@@ -29,7 +30,14 @@ from configbuild.model import (
     RequirementSource,
 )
 from configbuild.requirements import normalize_requirement
-from configbuild.resource.schema import ConfigBuildSpec, ConfigSpec, EngineSpec, InstallSpec
+from configbuild.resource.schema import (
+    ArchiveSpec,
+    ConfigBuildSpec,
+    ConfigSpec,
+    EngineSpec,
+    InstallSpec,
+)
+from configbuild.urls import HttpsUrl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +119,30 @@ def _config(declared: ConfigSpec) -> ConfigSource:
         )
         _refuse_clashes(items)
         return ConfigMapSource(name=source.name, items=items, archive_key=source.archive_key)
-    kind = "git" if declared.git is not None else "archive"
+    if declared.archive is not None:
+        return _archive(declared.archive)
     raise SourceKindError(
-        f"spec.config.{kind}",
-        f"this version of the operator does not build from a {kind} source; use configMap,"
+        "spec.config.git",
+        "this version of the operator does not build from a git source; use configMap,"
         " requirement or path",
     )
+
+
+def _archive(declared: ArchiveSpec) -> ArchiveSource:
+    field = "spec.config.archive"
+    return ArchiveSource(
+        url=_url(declared.url, f"{field}.url"),
+        sha256=declared.sha256,
+        path=_tree_path(declared.path or ".", f"{field}.path"),
+    )
+
+
+def _url(text: str, field: str) -> str:
+    """Refuse what programs read in different ways; the schema cannot judge that."""
+    try:
+        return HttpsUrl.parse(text).text
+    except ValueError as error:
+        raise SpecError(field, str(error)) from None
 
 
 _ITEMS = "spec.config.configMap.items"
@@ -161,7 +187,13 @@ def _install(declared: InstallSpec, defaults: SpecDefaults) -> InstallOptions:
     index = declared.index
     urls: tuple[str, ...] = (defaults.index_url,) if defaults.index_url else ()
     if index is not None and index.url is not None:
-        urls = (index.url, *(index.extra_urls or ()))
+        urls = (
+            _url(index.url, "spec.install.index.url"),
+            *(
+                _url(url, f"spec.install.index.extraUrls[{number}]")
+                for number, url in enumerate(index.extra_urls or ())
+            ),
+        )
     secret = index.secret_ref.name if index is not None and index.secret_ref is not None else None
     if secret is not None:
         raise SpecError(

@@ -1,0 +1,71 @@
+"""Whole builds from remote sources, by the engine: real servers, real commands."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configbuild.events import BuildLog
+from configbuild.model import Step, StepStatus
+from tests.engine.support import Bench, leftovers
+from tests.sources.site import Site
+from tests.sources.test_archive import FILES, tar_gz
+
+
+def archive(site: Site, data: bytes, **fields: Any) -> dict[str, Any]:
+    site.files["/rules.tar.gz"] = data
+    url, sha256 = site.url("/rules.tar.gz"), hashlib.sha256(data).hexdigest()
+    return {"archive": {"url": url, "sha256": sha256, "path": "rules-1", **fields}}
+
+
+@pytest.fixture
+def allowed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADE_ALLOWED_HOSTS", site.authority)
+
+
+@pytest.mark.usefixtures("allowed")
+def test_archive_is_fetched_first_and_becomes_a_venv(site: Site, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        bench = await Bench.at(tmp_path)
+        attempt = await bench.attempt(config=archive(site, tar_gz(FILES)))
+        assert site.requests == []  # resolving an archive asks nobody
+        outcome = await attempt.run()
+
+        assert outcome.venv is not None, outcome
+        first = attempt.record.steps[0]
+        assert (first.name, first.status) == (Step.FETCH_CONFIG, StepStatus.SUCCEEDED)
+        assert list(bench.paths(attempt).venv.rglob("ade_config/__init__.py"))
+        log = [
+            event.body.message
+            for event in bench.events(attempt)
+            if isinstance(event.body, BuildLog)
+        ]
+        assert log[0] == f"downloading {site.url('/rules.tar.gz')}"
+        assert not bench.paths(attempt).scratch.exists()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [({"sha256": "0" * 64}, "ChecksumMismatch"), ({"path": "absent"}, "SourceInvalid")],
+    ids=["another checksum", "no such folder"],
+)
+def test_archive_that_is_not_as_declared_fails_the_build_in_its_first_step(
+    site: Site, tmp_path: Path, fields: dict[str, str], reason: str
+) -> None:
+    async def scenario() -> None:
+        bench = await Bench.at(tmp_path)
+        attempt = await bench.attempt(config=archive(site, tar_gz(FILES), **fields))
+        outcome = await attempt.run()
+
+        assert (outcome.reason, outcome.step) == (reason, Step.FETCH_CONFIG)
+        assert [step.name for step in attempt.record.steps] == [Step.FETCH_CONFIG]
+        assert leftovers(bench.paths(attempt)) == []
+
+    asyncio.run(scenario())
