@@ -25,7 +25,7 @@ def dechunked(answer: bytes | bytearray | memoryview) -> bytes:
     assert head.startswith(b"HTTP/1.1 200 "), head
     assert b"transfer-encoding: chunked" in head.lower(), head
     position = len(head) + 4
-    pieces = []
+    pieces: list[bytes] = []
     while True:
         line_end = data.index(b"\r\n", position)
         size = int(data[position:line_end], 16)

@@ -233,8 +233,8 @@ export interface Problem {
   missing?: string[] | null;
 }
 
-/** The steps of a build, in their order. */
-export type Step = "create_venv" | "upgrade_pip" | "install_engine" | "install_config" | "verify_imports" | "collect_metadata";
+/** The steps of a build, in their order; the first only where the config's source is remote. */
+export type Step = "fetch_config" | "create_venv" | "upgrade_pip" | "install_engine" | "install_config" | "verify_imports" | "collect_metadata";
 
 /** How a step stands. */
 export type StepStatus = "running" | "succeeded" | "failed" | "skipped";
