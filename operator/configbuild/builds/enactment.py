@@ -19,7 +19,7 @@ from configbuild.builds.state import ActiveBuild, ConfigState
 from configbuild.builds.workshop import Wanted, Workshop
 from configbuild.errors import BuildRunningError, SuspendedError
 from configbuild.journal import Journals
-from configbuild.model import BuildId, ConfigKey, Trigger
+from configbuild.model import BuildId, BuildStatus, ConfigKey, Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -142,8 +142,6 @@ class Enactment:
         dropped = state.begin(attempt)
         self._registry.name(state)
         self._runner.submit(attempt)
-        if self._registry.copies is not None:
-            self._registry.copies.begin(state.owner_of(build_id))
         logger.info("build %s of %s queued: %s", build_id, state.key, trigger)
         self._changed(state.key)
         for forgotten in dropped:
@@ -152,6 +150,11 @@ class Enactment:
 
     def _attempt_changed(self, attempt: Attempt) -> None:
         state = self._registry.states.get(attempt.request.key)
-        if state is not None and state.attempt is attempt:
-            state.newest = attempt.record
-            self._changed(attempt.request.key)
+        if state is None or state.attempt is not attempt:
+            return
+        waited = state.newest is not None and state.newest.status is BuildStatus.QUEUED
+        state.newest = attempt.record
+        if waited and self._registry.copies is not None:
+            # Not before: of a thousand builds that wait there is nothing to copy yet.
+            self._registry.copies.begin(state.owner_of(attempt.record.id))
+        self._changed(attempt.request.key)
