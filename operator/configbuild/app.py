@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Gauge
 
 from configbuild.builds.retention import Rules
 from configbuild.builds.service import Builds
 from configbuild.builds.workshop import make_reader, make_workshop
+from configbuild.confinement import gaps, problem
 from configbuild.errors import ClusterError, ConfigBuildError
 from configbuild.files import file_lock, remove_tree
 from configbuild.interpreters import Interpreters, probe
@@ -47,6 +48,10 @@ from configbuild.web.server import serve
 from configbuild.web.tls import Tls
 
 logger = logging.getLogger(__name__)
+
+_SANDBOXED = Gauge(
+    "configbuild_sandbox", "Whether commands of builds are confined: 1, or 0 with ADE_SANDBOX=off."
+)
 
 # A CRD that is applied after the operator is noticed within this time.
 _START_RETRY_S = 2.0
@@ -96,6 +101,10 @@ async def _operate(
     cluster: Cluster,
     stop: asyncio.Event,
 ) -> None:
+    warnings = sandbox_warnings(settings)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    _SANDBOXED.set(settings.sandbox == "on")
     reconciler = Reconciler(
         cluster=cluster, namespaces=namespaces, relist_s=settings.relist_seconds
     )
@@ -138,6 +147,7 @@ async def _operate(
                     ready=lambda: [] if watcher.ready.is_set() else ["watch of ConfigBuilds"],
                     recorded=reconciler.status_writer.wait_until_written,
                     copies=builds.copies,
+                    warnings=warnings,
                 ),
                 host=settings.http_host,
                 port=settings.http_port,
@@ -202,6 +212,17 @@ async def _certificate(settings: Settings, cluster: Cluster) -> _Certificate:
     return _Certificate(
         context=made.context, upkeep=(lambda: made.renew(authority), published.keep_published)
     )
+
+
+def sandbox_warnings(settings: Settings) -> list[str]:
+    """Say what of the sandbox is not as it should be: in the log, and at ``/readyz``."""
+    if settings.sandbox == "off":
+        return [
+            "ADE_SANDBOX=off: code of packages may do what the operator may, and read its token"
+        ]
+    if (missing := problem()) is not None:
+        return [f"no build is run (SandboxUnavailable): {missing}"]
+    return [f"this kernel's sandbox does not deny {gap}" for gap in gaps()]
 
 
 @contextmanager

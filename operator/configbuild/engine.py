@@ -11,11 +11,12 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from configbuild.cage import Cage, Limits
 from configbuild.durations import format_duration
 from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError, StepError
 from configbuild.events import Body, BuildStep, rfc3339
@@ -47,7 +48,7 @@ from configbuild.receipt import (
     write_receipt,
 )
 from configbuild.requirements import requirement_name
-from configbuild.sandbox import step_environment
+from configbuild.sandbox import environment_for, make_cage, step_environment
 from configbuild.sources import Ran, ResolvedSources, Workplace
 
 # How many of a command's last lines a failure's message quotes: enough for the error of pip or uv,
@@ -99,7 +100,11 @@ class BuildReport(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """Everything one build needs to know. ``uid`` is the object's; empty without a cluster."""
+    """Everything one build needs to know.
+
+    ``uid`` is the object's; empty without a cluster. Without ``sandbox`` commands may do what the
+    operator may, within no ``limits``.
+    """
 
     build_id: BuildId
     key: ConfigKey
@@ -113,6 +118,8 @@ class BuildRequest:
     environment: Mapping[str, str]
     grace_s: float = 5.0
     safe_mode: bool = False
+    limits: Limits = field(default_factory=Limits)
+    sandbox: bool = True
 
 
 async def run_build(request: BuildRequest, report: BuildReport) -> BuiltVenv:
@@ -183,8 +190,12 @@ class _Run:
         paths = self.request.paths
         for folder in (paths.home, paths.tmp, paths.engine_wheels, paths.config_wheels):
             folder.mkdir(parents=True)
-        paths.venv.parent.mkdir(parents=True, exist_ok=True)
-        paths.cache.mkdir(parents=True, exist_ok=True)
+        for caches in (paths.caches, paths.own_caches, paths.passing_caches):
+            caches.uv.mkdir(parents=True, exist_ok=True)
+            caches.pip.mkdir(parents=True, exist_ok=True)
+        # A command is let into what is there, never into the folder around it, which others share.
+        paths.venv.mkdir(parents=True)
+        paths.metadata.touch()
         if (tree := self.request.sources.engine) is not None:
             tree.copy_to(paths.engine_tree)
         if (tree := self.request.sources.config) is not None:
@@ -253,7 +264,13 @@ class _Run:
     ) -> None:
         argv = tuple(_resolve(argument) for argument in planned.argv)
         output = self.report.step_output(step)
-        command = Command(argv=argv, env=self.environment, cwd=self.request.paths.scratch)
+        paths = self.request.paths
+        command = Command(
+            argv=argv,
+            env=environment_for(planned.access, paths, self.environment),
+            cwd=paths.scratch,
+            cage=self.cage(planned),
+        )
         ended = await launcher.run(command, output, grace_s=self.request.grace_s)
         record.commands.append(
             CommandRecord(
@@ -271,6 +288,19 @@ class _Run:
             ),
             reason=(passing_reason(tail) if step in _BY_INSTALLERS else None) or step_reason(step),
             exit_code=ended.status,
+        )
+
+    def cage(self, planned: PlannedCommand) -> Cage | None:
+        request = self.request
+        if not request.sandbox:
+            return None
+        return make_cage(
+            planned,
+            paths=request.paths,
+            tools=request.tools,
+            index_urls=request.spec.install.index.urls,
+            environment=self.environment,
+            limits=request.limits,
         )
 
     def after(self, step: Step) -> None:

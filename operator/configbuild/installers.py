@@ -6,6 +6,7 @@ Both are the same verbs over different programs; :mod:`configbuild.plan` knows o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, assert_never
 
@@ -24,11 +25,32 @@ class WheelIn:
 Argument = str | WheelIn
 
 
+class Access(StrEnum):
+    """What kind of thing a command does, and so what it may reach."""
+
+    CREATE = "create"
+    """Make the venv: by its interpreter, without a network."""
+    BUILD = "build"
+    """Run the code of a package: with a cache of the config's own."""
+    INSTALL = "install"
+    """Write into the venv, from the cache that the namespace shares."""
+    INSPECT = "inspect"
+    """Run what is in the venv: without a network, and without writing there."""
+    COLLECT = "collect"
+    """Read the files of the venv, and write one report."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCommand:
-    """One command; ``tolerated``: a bad exit code is reported and the step goes on."""
+    """One command.
+
+    ``writes``: what it may change besides that which its ``access`` gives; ``tolerated``: a bad
+    exit code is reported and the step goes on.
+    """
 
     argv: tuple[Argument, ...]
+    access: Access
+    writes: tuple[Path, ...] = ()
     tolerated: bool = False
 
 
@@ -88,7 +110,8 @@ class Uv:
     def create_venv(self) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
         interpreter = str(self.tools.interpreter.path)
-        return self._uv("venv", "--no-project", "--python", interpreter, str(self.paths.venv))
+        argv = ("venv", "--no-project", "--python", interpreter, str(self.paths.venv))
+        return PlannedCommand(argv=self._uv(*argv), access=Access.CREATE)
 
     def upgrade_itself(self) -> str:
         """See :class:`InstallerCommands`."""
@@ -98,7 +121,11 @@ class Uv:
         """See :class:`InstallerCommands`."""
         interpreter = str(self.tools.interpreter.path)
         argv = ["build", "--wheel", "--no-sources", "--python", interpreter, *self._index()]
-        return self._uv(*argv, "--out-dir", str(out), str(tree))
+        return PlannedCommand(
+            argv=self._uv(*argv, "--out-dir", str(out), str(tree)),
+            access=Access.BUILD,
+            writes=(tree, out),
+        )
 
     def install(self, what: Argument, constraints: tuple[Path, ...]) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
@@ -112,20 +139,18 @@ class Uv:
             argv.append("--no-deps")
         if self.options.only_binary:
             argv += ["--only-binary", ":all:"]
-        return self._uv(*argv, "--", what)
+        return PlannedCommand(argv=self._uv(*argv, "--", what), access=Access.INSTALL)
 
     def check(self) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
-        return self._uv(
-            "pip",
-            "check",
-            "--python",
-            str(self.paths.python),
+        return PlannedCommand(
+            argv=self._uv("pip", "check", "--python", str(self.paths.python)),
+            access=Access.INSPECT,
             tolerated=not self.options.dependencies,
         )
 
-    def _uv(self, *arguments: Argument, tolerated: bool = False) -> PlannedCommand:
-        return PlannedCommand(argv=(str(self.tools.uv), *arguments), tolerated=tolerated)
+    def _uv(self, *arguments: Argument) -> tuple[Argument, ...]:
+        return (str(self.tools.uv), *arguments)
 
     def _index(self) -> list[str]:
         if self.tools.wheelhouse is not None:
@@ -149,15 +174,18 @@ class Pip:
     def create_venv(self) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
         interpreter = str(self.tools.interpreter.path)
-        return PlannedCommand(argv=(interpreter, "-I", "-m", "venv", str(self.paths.venv)))
+        argv = (interpreter, "-I", "-m", "venv", str(self.paths.venv))
+        return PlannedCommand(argv=argv, access=Access.CREATE)
 
     def upgrade_itself(self) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
-        return self._pip("install", "--upgrade", *self._index(), "pip", "setuptools", "wheel")
+        argv = ("install", "--upgrade", *self._index(), "pip", "setuptools", "wheel")
+        return PlannedCommand(argv=self._pip(*argv), access=Access.INSTALL)
 
     def build_wheel(self, tree: Path, out: Path) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
-        return self._pip("wheel", "--no-deps", *self._index(), "--wheel-dir", str(out), str(tree))
+        argv = ("wheel", "--no-deps", *self._index(), "--wheel-dir", str(out), str(tree))
+        return PlannedCommand(argv=self._pip(*argv), access=Access.BUILD, writes=(tree, out))
 
     def install(self, what: Argument, constraints: tuple[Path, ...]) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
@@ -170,15 +198,18 @@ class Pip:
             argv.append("--no-deps")
         if self.options.only_binary:
             argv += ["--only-binary", ":all:"]
-        return self._pip(*argv, "--", what)
+        return PlannedCommand(argv=self._pip(*argv, "--", what), access=Access.INSTALL)
 
     def check(self) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
-        return self._pip("check", tolerated=not self.options.dependencies)
+        return PlannedCommand(
+            argv=self._pip("check"),
+            access=Access.INSPECT,
+            tolerated=not self.options.dependencies,
+        )
 
-    def _pip(self, *arguments: Argument, tolerated: bool = False) -> PlannedCommand:
-        argv = (str(self.paths.python), "-I", "-m", "pip", *arguments)
-        return PlannedCommand(argv=argv, tolerated=tolerated)
+    def _pip(self, *arguments: Argument) -> tuple[Argument, ...]:
+        return (str(self.paths.python), "-I", "-m", "pip", *arguments)
 
     def _index(self) -> list[str]:
         if self.tools.wheelhouse is not None:

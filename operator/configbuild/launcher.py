@@ -6,7 +6,8 @@ is its end of a SOCK_SEQPACKET socket pair, the control socket; every packet is 
 ======================  ====================================================================
 from the operator       answer
 ======================  ====================================================================
-(nothing, at start)     ``{"ready": true}``, or ``{"error": …}`` where it cannot work
+(nothing, at start)     ``{"ready": true, "unconfined": …}``, or ``{"error": …}`` where it cannot
+                        work; ``unconfined`` says why no command can be confined here, or is null
 ``{"op": "run"}``       once the command and all that it started are gone: an *exit* ``{"code",
                         "signal", "killed", "max_rss_kib", "user_s", "system_s", "duration_s"}``,
                         or a *refusal* ``{"errno", "path"}`` when it could not be started
@@ -16,17 +17,18 @@ end of file             none: SIGKILL to the whole tree, then the launcher exits
 ======================  ====================================================================
 
 With a run come three file descriptors: one that holds the request ``{"argv", "env", "cwd",
-"umask"}`` as JSON (packets are limited in size, environments need not be), then what becomes
-standard output and standard error.
+"umask", "cage"}`` as JSON (packets are limited in size, environments need not be), then what
+becomes standard output and standard error. A ``cage`` of ``null`` means that there is none.
 
 Why a process of its own: as child subreaper it inherits every orphan below it, so that nothing can
 leave its tree; the end of the control socket tells it of the operator's death, even by SIGKILL; and
 fork is safe here, as it is not in a threaded operator. Why it imports so little: it is started for
-each build and stays in memory as long. Standard library only, and nothing of this package.
+each build and stays in memory as long. Standard library only, and of this package the modules that
+confine a command, which are no more than that.
 """
 
 # pathlib alone would add a fifth to the time that all these imports take.
-# ruff: noqa: PTH110, PTH123, PTH208
+# ruff: noqa: PTH100, PTH110, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -42,6 +44,12 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+
+# Run by path and isolated, so this package is found nowhere until it is said where it is.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from configbuild.confinement import CageRequest, confine, problem
+
+del sys.path[0]
 
 # Packets hold a word and a number; what is large travels in a file of its own.
 PACKET_BYTES = 4096
@@ -64,13 +72,22 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Request:
     """One command to run, as the operator asked for it."""
 
-    __slots__ = ("argv", "cwd", "env", "umask")
+    __slots__ = ("argv", "cage", "cwd", "env", "umask")
 
-    def __init__(self, *, argv: list[str], env: dict[str, str], cwd: str, umask: int) -> None:
+    def __init__(
+        self,
+        *,
+        argv: list[str],
+        env: dict[str, str],
+        cwd: str,
+        umask: int,
+        cage: dict[str, object] | None,
+    ) -> None:
         self.argv = argv
         self.env = env
         self.cwd = cwd
         self.umask = umask
+        self.cage = None if cage is None else CageRequest(**cage)  # type: ignore[arg-type]
 
 
 class Tree:
@@ -189,15 +206,6 @@ def prctl(option: int, argument: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def confine(request: Request) -> None:
-    """Narrow what the command may do: the last thing between fork and exec, in the child alone.
-
-    This is the place for no_new_privs, resource limits, Landlock and seccomp, in that order; today
-    it sets the mode of new files.
-    """
-    os.umask(request.umask)
-
-
 def become(request: Request, stdout: int, stderr: int, report: int, launcher: int) -> None:
     """Turn the forked child into the command; if that fails, say why through ``report``."""
     try:
@@ -213,7 +221,9 @@ def become(request: Request, stdout: int, stderr: int, report: int, launcher: in
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(request.cwd)
-        confine(request)
+        os.umask(request.umask)
+        if request.cage is not None:
+            confine(request.cage)
         # A signal sent since the fork waited for this, and ends the child as it would the command.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(request.argv[0], request.argv, request.env)  # noqa: S606
@@ -335,7 +345,7 @@ def watch_children() -> int:
 
 def serve(control: socket.socket, wakeups: int) -> None:
     """Answer one request after the other; ``ConnectionError`` when the operator is gone."""
-    control.send(b'{"ready": true}')
+    control.send(json.dumps({"ready": True, "unconfined": problem()}).encode())
     while True:
         packet, fds = receive(control)
         if json.loads(packet)["op"] == "run":

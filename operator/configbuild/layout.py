@@ -4,7 +4,8 @@
 
     <venvs>/<namespace>/<name>/<ulid>/     a venv, never moved, with its receipt inside
     <logs>/<ulid>.ndjson                   a journal
-    <cache>/<namespace>/uv/, pip/          the installers' caches
+    <cache>/<namespace>/uv/, pip/          the installers' caches, for all configs
+    <cache>/<namespace>/configs/<name>/    the same for one config: all that its code may write to
     <cache>/.scratch/<ulid>/               what a build needs while it runs; removed at its end
     <sources>/<namespace>/<path>           source trees that specs name by path
 """
@@ -36,6 +37,7 @@ class Layout:
             venv=self.config_venvs(key) / build_id.ulid,
             scratch=self.scratch_root / build_id.ulid,
             cache=self.cache / key.namespace,
+            own_cache=self.cache / key.namespace / "configs" / key.name,
         )
 
     @property
@@ -59,6 +61,23 @@ class LocalLayout(Layout):
         return self.sources
 
 
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """The caches of both installers."""
+
+    root: Path
+
+    @property
+    def uv(self) -> Path:
+        """Cache of uv."""
+        return self.root / "uv"
+
+    @property
+    def pip(self) -> Path:
+        """Cache of pip."""
+        return self.root / "pip"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPaths:
     """The places that one build reads and writes."""
@@ -66,6 +85,7 @@ class BuildPaths:
     venv: Path
     scratch: Path
     cache: Path
+    own_cache: Path
 
     @property
     def python(self) -> Path:
@@ -102,14 +122,19 @@ class BuildPaths:
         return self.scratch / "tmp"
 
     @property
-    def uv_cache(self) -> Path:
-        """Cache of uv."""
-        return self.cache / "uv"
+    def caches(self) -> Caches:
+        """The caches that all configs of the namespace share; no code of a package writes there."""
+        return Caches(self.cache)
 
     @property
-    def pip_cache(self) -> Path:
-        """Cache of pip."""
-        return self.cache / "pip"
+    def own_caches(self) -> Caches:
+        """The config's own caches, for commands that run code of packages."""
+        return Caches(self.own_cache)
+
+    @property
+    def passing_caches(self) -> Caches:
+        """Caches for commands that may leave nothing behind; they go with scratch."""
+        return Caches(self.scratch / "cache")
 
     @property
     def fetched(self) -> Path:

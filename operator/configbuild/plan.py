@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import assert_never
 
 from configbuild.installers import (
+    Access,
     InstallerCommands,
     PlannedCommand,
     Toolchain,
@@ -124,7 +125,9 @@ def _verify_imports(
     spec: BuildSpec, installer: InstallerCommands, paths: BuildPaths
 ) -> PlannedStep:
     script = (str(paths.python), "-I", "-B", str(VERIFY_IMPORTS))
-    verify = PlannedCommand(argv=(*script, str(paths.engine_facts), *spec.verify_imports))
+    verify = PlannedCommand(
+        argv=(*script, str(paths.engine_facts), *spec.verify_imports), access=Access.INSPECT
+    )
     return PlannedStep(
         step=Step.VERIFY_IMPORTS,
         message=f"Verify imports of {', '.join(spec.verify_imports)}",
@@ -135,10 +138,15 @@ def _verify_imports(
 def _collect_metadata(paths: BuildPaths, tools: Toolchain) -> PlannedStep:
     script = (str(tools.operator_python), "-I", "-S", "-B", str(COLLECT_METADATA))
     site_packages = paths.site_packages(tools.interpreter.minor)
+    collect = PlannedCommand(
+        argv=(*script, str(site_packages), str(paths.metadata)),
+        access=Access.COLLECT,
+        writes=(paths.metadata,),
+    )
     return PlannedStep(
         step=Step.COLLECT_METADATA,
         message="Collect metadata of everything installed",
-        commands=(PlannedCommand(argv=(*script, str(site_packages), str(paths.metadata))),),
+        commands=(collect,),
     )
 
 

@@ -25,10 +25,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from configbuild.cage import Cage
 from configbuild.errors import CommandError, LauncherError
 from configbuild.model import Stream
 
@@ -67,6 +68,12 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 PACKET_BYTES = 64 * 1024
 
 
+class SandboxUnavailableError(LauncherError):
+    """There is no sandbox on this machine, and the command is not to run without."""
+
+    reason = "SandboxUnavailable"
+
+
 class OutputSink(Protocol):
     """Takes the output of a command, in the thread that reads it.
 
@@ -84,13 +91,15 @@ class OutputSink(Protocol):
 class Command:
     """What to run: no shell, no search along a PATH, nothing inherited.
 
-    ``env`` is the whole environment, save for :data:`MARK`. ``ValueError`` if ``argv[0]`` is not an
-    absolute path, or if something in here cannot be passed to any program.
+    ``env`` is the whole environment, save for :data:`MARK`. Without a ``cage`` the command may do
+    what the operator may. ``ValueError`` if ``argv[0]`` is not an absolute path, or if something in
+    here cannot be passed to any program.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: Path
+    cage: Cage | None = None
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0].startswith("/"):
@@ -144,6 +153,7 @@ class Launcher:
         self._control = control
         self._closing = False
         self._hung_up = False
+        self._unconfined: str | None = None
         self._packet: asyncio.Future[bytes] | None = None
         self._exited: asyncio.Future[int] = self._loop.create_future()
         self._pidfd = os.pidfd_open(process.pid)
@@ -190,12 +200,18 @@ class Launcher:
         counts as cancelled.
 
         Raises ``CommandError`` with the reason ``CommandNotStarted`` if exec fails (no such file,
-        no permission, no such directory), ``LauncherError`` if the launcher dies or is closed,
+        no permission, no such directory), ``SandboxUnavailableError`` if it has a cage and there
+        can be none here, ``LauncherError`` if the launcher dies or is closed,
         what the sink raised (the command is then ended as if cancelled), and ``RuntimeError`` if a
         command is running already.
         """
         if self._packet is not None:
             raise RuntimeError("a launcher runs one command at a time")
+        if command.cage is not None and self._unconfined is not None:
+            raise SandboxUnavailableError(
+                f"nothing of a build is run without a sandbox, and {self._unconfined};"
+                " ADE_SANDBOX=off runs builds all the same"
+            )
         if self._hung_up or self._closing:
             raise await self._death()
         self._packet = answer = self._loop.create_future()
@@ -250,8 +266,10 @@ class Launcher:
                 f"the launcher {ending} before it was ready: is {python} "
                 "a working Python? What it had to say is in the operator's own error output"
             )
-        if problem := json.loads(packet).get("error"):
+        told = json.loads(packet)
+        if problem := told.get("error"):
             raise LauncherError(f"the launcher cannot work here: {problem}")
+        self._unconfined = told["unconfined"]
 
     def _request(self, command: Command, write_ends: list[int]) -> None:
         request = {
@@ -259,6 +277,7 @@ class Launcher:
             "env": {**command.env, MARK: self._mark},
             "cwd": str(command.cwd),
             "umask": UMASK,
+            "cage": None if command.cage is None else _cage_request(command.cage),
         }
         with os.fdopen(os.memfd_create("configbuild-request"), "wb") as file:
             file.write(json.dumps(request).encode())
@@ -422,6 +441,15 @@ def _spawn(python: Path, control: socket.socket) -> subprocess.Popen[bytes]:
         env={name: os.environ[name] for name in LAUNCHER_ENV if name in os.environ},
         start_new_session=True,
     )
+
+
+def _cage_request(cage: Cage) -> dict[str, object]:
+    return {
+        "readable": [str(path) for path in cage.readable],
+        "writable": [str(path) for path in cage.writable],
+        "ports": list(cage.ports),
+        **asdict(cage.limits),
+    }
 
 
 def _ending(returncode: int) -> str:

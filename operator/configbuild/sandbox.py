@@ -1,15 +1,21 @@
-"""What a command of a build sees and may do.
+"""What a command of a build sees and may do: its environment and its cage.
 
-Today this is its environment. Everything a command may read, write and signal (Landlock, seccomp,
-resource limits) is decided here as well and enforced by :mod:`configbuild.launcher` between fork
-and exec; nothing else in the project knows of it.
+Both are made here, from allow-lists, and nothing else in the project knows what is on them. The
+cage is enforced by :mod:`configbuild.confinement`, in the launcher's child between fork and exec.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import assert_never
+from urllib.parse import urlsplit
 
-from configbuild.layout import BuildPaths
+from configbuild.cage import Cage, Limits
+from configbuild.installers import Access, PlannedCommand, Toolchain
+from configbuild.layout import BuildPaths, Caches
+from configbuild.steps import VERIFY_IMPORTS
 
 # From the operator's own environment, because they belong to the cluster and not to a person:
 # proxies and trusted certificates. All else stays out: tokens, service addresses, settings.
@@ -53,10 +59,63 @@ _FIXED = {
 }
 
 
+# The system, which holds nobody's secrets: programs, libraries, compilers and what these read. In
+# an image they are the same for everybody. Where a file is denied, programs fail that do well
+# without it (pip and openpyxl open /etc/mime.types if it is there), so this list is not the
+# shortest that works.
+_SYSTEM = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/etc/alternatives",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/debian_version",
+    "/etc/os-release",
+    "/etc/mime.types",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/passwd",
+    "/etc/group",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/stat",
+)
+
+# How names become addresses, and who is trusted by TLS.
+_NETWORK = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/ca-certificates",
+)
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+# Indexes and the hosts of their files, by HTTPS; and name servers, whose long answers come by TCP.
+_USUAL_PORTS = (53, 443)
+_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080, "socks5h": 1080}
+
+
 def step_environment(paths: BuildPaths, inherited: Mapping[str, str]) -> dict[str, str]:
     """Make the whole environment of a command, from an allow-list.
 
-    ``inherited`` is the operator's environment; only :data:`PASSED_ON` is taken from it.
+    ``inherited`` is the operator's environment; only :data:`PASSED_ON` is taken from it. The caches
+    are those of the namespace; see :func:`environment_for`.
     """
     passed = {name: inherited[name] for name in PASSED_ON if inherited.get(name)}
     if "SSL_CERT_FILE" in passed:
@@ -69,6 +128,126 @@ def step_environment(paths: BuildPaths, inherited: Mapping[str, str]) -> dict[st
         "XDG_CACHE_HOME": str(paths.home / ".cache"),
         "XDG_CONFIG_HOME": str(paths.home / ".config"),
         "XDG_DATA_HOME": str(paths.home / ".local" / "share"),
-        "UV_CACHE_DIR": str(paths.uv_cache),
-        "PIP_CACHE_DIR": str(paths.pip_cache),
+        **_cache_variables(paths.caches),
     }
+
+
+def environment_for(
+    access: Access, paths: BuildPaths, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Give a step's environment (:func:`step_environment`) the caches that a command may use."""
+    return {**environment, **_cache_variables(_caches(access, paths))}
+
+
+def make_cage(
+    command: PlannedCommand,
+    *,
+    paths: BuildPaths,
+    tools: Toolchain,
+    index_urls: Iterable[str],
+    environment: Mapping[str, str],
+    limits: Limits,
+) -> Cage:
+    """Decide what a command may do: what it needs for what it does, and nothing that others have.
+
+    Of other builds no venv, scratch or cache; of the operator no token, journal, source or process.
+    """
+    return Cage(
+        readable=(*_readable(command.access, paths, tools), *_certificates(environment)),
+        writable=(Path("/dev/null"), *_writable(command.access, paths), *command.writes),
+        ports=_ports(command.access, tools, index_urls, environment),
+        limits=limits,
+    )
+
+
+def _readable(access: Access, paths: BuildPaths, tools: Toolchain) -> tuple[Path, ...]:
+    interpreter = tools.interpreter
+    system = (
+        *map(Path, _SYSTEM),
+        *_homes(interpreter.path),
+        # Debian keeps its sitecustomize.py there, and links to it from below /usr.
+        Path(f"/etc/python{interpreter.minor}"),
+    )
+    own = (paths.scratch, paths.venv)
+    match access:
+        case Access.CREATE | Access.INSPECT:
+            return (*system, tools.uv, VERIFY_IMPORTS, *own)
+        case Access.BUILD | Access.INSTALL:
+            wheels = () if tools.wheelhouse is None else (tools.wheelhouse,)
+            return (*system, *map(Path, _NETWORK), tools.uv, *wheels, *own)
+        case Access.COLLECT:
+            # The interpreter is the operator's own, and so is the program.
+            return (*system, *_homes(tools.operator_python), VERIFY_IMPORTS.parent, *own)
+        case _:
+            assert_never(access)
+
+
+def _writable(access: Access, paths: BuildPaths) -> tuple[Path, ...]:
+    caches = _caches(access, paths)
+    passing = (paths.home, paths.tmp, caches.uv, caches.pip)
+    match access:
+        case Access.CREATE | Access.INSTALL:
+            return (*passing, paths.venv)
+        case Access.BUILD | Access.INSPECT:
+            return passing
+        case Access.COLLECT:
+            return ()
+        case _:
+            assert_never(access)
+
+
+def _caches(access: Access, paths: BuildPaths) -> Caches:
+    match access:
+        case Access.CREATE | Access.INSTALL:
+            return paths.caches
+        case Access.BUILD:
+            return paths.own_caches
+        case Access.INSPECT | Access.COLLECT:
+            return paths.passing_caches
+        case _:
+            assert_never(access)
+
+
+def _cache_variables(caches: Caches) -> dict[str, str]:
+    return {"UV_CACHE_DIR": str(caches.uv), "PIP_CACHE_DIR": str(caches.pip)}
+
+
+def _homes(python: Path) -> tuple[Path, ...]:
+    """Find the folders that an interpreter lives in, by its path and by where that leads."""
+    return tuple({_home(python), _home(Path(os.path.realpath(python)))})
+
+
+def _home(python: Path) -> Path:
+    """Give an interpreter's prefix where it lies in a ``bin``, else its folder or itself.
+
+    Never the root, to which /bin/python and /python would lead.
+    """
+    folder = python.parent
+    for home in (folder.parent,) * (folder.name == "bin") + (folder,):
+        if home != home.parent:
+            return home
+    return python
+
+
+def _certificates(environment: Mapping[str, str]) -> list[Path]:
+    named = [environment.get("SSL_CERT_FILE", ""), *environment.get("SSL_CERT_DIR", "").split(":")]
+    return [Path(path) for path in named if path.startswith("/") and path != "/"]
+
+
+def _ports(
+    access: Access, tools: Toolchain, index_urls: Iterable[str], environment: Mapping[str, str]
+) -> tuple[int, ...]:
+    if access not in (Access.BUILD, Access.INSTALL) or tools.wheelhouse is not None:
+        return ()
+    proxies = [environment[name] for name in _PROXIES if environment.get(name)]
+    asked = {_port(url) for url in (*index_urls, *proxies)}
+    return tuple(sorted({*_USUAL_PORTS, *asked} - {0}))
+
+
+def _port(url: str) -> int:
+    """Take the port from a URL, or from a ``host:port``; 0 if there is none to be had."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        return parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:  # no URL; whoever uses it will say so
+        return 0

@@ -16,13 +16,16 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from uv import find_uv_bin
 
-from configbuild.archives import Limits
+from configbuild.archives import Limits as SourceLimits
+from configbuild.cage import Limits
 from configbuild.layout import Layout
 from configbuild.model import Installer
 from configbuild.resource.convert import SpecDefaults
 from configbuild.urls import HostPattern, parse_patterns
 
 _DATA = Path("/var/lib/configbuild")
+_MIB = 1024**2
+_GIB = 1024**3
 
 
 def base_python() -> Path:
@@ -144,6 +147,32 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         5, ge=0, description="Between SIGTERM and SIGKILL when a build is ended."
     )
+    sandbox: Literal["on", "off"] = Field(
+        "on",
+        description="Confine the commands of builds; off: they may do what the operator may.",
+    )
+    build_memory_bytes: int = Field(
+        2 * _GIB,
+        ge=_GIB,
+        description="Memory of one process of a build: what a compiler may want, and the limit of"
+        " the shipped pod. uv does not start with less than 1 GiB.",
+    )
+    build_processes: int = Field(
+        1024,
+        ge=64,
+        description="Processes and threads of the operator's user at which those of builds start no"
+        " more: far more than compilers start, far fewer than a node has.",
+    )
+    build_file_bytes: int = Field(
+        4 * _GIB,
+        ge=64 * _MIB,
+        description="Size of one file that a build writes: larger than any library in a wheel.",
+    )
+    build_open_files: int = Field(
+        1024,
+        ge=64,
+        description="Files that one process of a build holds open: what Linux gives by default.",
+    )
     http_host: str = Field(
         "0.0.0.0",  # noqa: S104 - a pod's address is its own; TLS and tokens guard it
         description="Address of the HTTP API: TLS everywhere but on loopback.",
@@ -248,10 +277,20 @@ class Settings(BaseSettings):
         )
 
     @property
-    def source_limits(self) -> Limits:
+    def source_limits(self) -> SourceLimits:
         """How much a source may hold."""
-        return Limits(
+        return SourceLimits(
             files=self.source_max_files, bytes=self.source_max_bytes, ratio=self.source_max_ratio
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What a command of a build may use up."""
+        return Limits(
+            memory_bytes=self.build_memory_bytes,
+            processes=self.build_processes,
+            file_bytes=self.build_file_bytes,
+            open_files=self.build_open_files,
         )
 
     def spec_defaults(self, python: str) -> SpecDefaults:

@@ -18,6 +18,7 @@ from tests.bench import (
     bench_burst,
     bench_log_path,
     bench_restart,
+    bench_sandbox,
     bench_unchanged,
     bench_warm_build,
 )
@@ -30,6 +31,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "restart": bench_restart.run,
     "unchanged": bench_unchanged.run,
     "burst": bench_burst.run,
+    "sandbox": bench_sandbox.run,
 }
 
 

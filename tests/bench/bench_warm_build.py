@@ -152,6 +152,7 @@ class Script:
             venv=self.root / "script" / build_id.ulid,
             scratch=layout.scratch_root / build_id.ulid,
             cache=layout.cache / KEY.namespace,
+            own_cache=layout.cache / KEY.namespace / "configs" / KEY.name,
         )
         log, trace = self.root / "script.log", self.root / "script.trace"
         shell = ("bash", "-c", TRACED, "bash", str(trace)) if traced else ("sh",)

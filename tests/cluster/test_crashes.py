@@ -7,6 +7,8 @@ the call. In the end the next operator must have brought everything back to one 
 
 from __future__ import annotations
 
+import os
+import select
 import shutil
 import signal
 import sys
@@ -24,7 +26,7 @@ from tests.packages import write_package
 from tests.soak.soak import Victim, wait_until_settled
 from tests.soak.truth import contradictions, examine
 from tests.soak.witness import Witness
-from tests.waits import Gate, process_ended
+from tests.waits import PATIENCE_S, Gate, process_ended
 
 SPEC = {"engine": {"path": "engine"}, "config": {"path": "config"}}
 STEPS = (
@@ -149,6 +151,16 @@ class ProgramGate(Gate):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._script = path
+        self._told = path.with_name(path.name + ".told")
+        os.mkfifo(self._told)
+        # Held open for reading and writing, so that neither side waits for the other to open it.
+        self._reading = os.open(self._told, os.O_RDWR | os.O_NONBLOCK)
+
+    def wait_until_reached(self) -> int:
+        """Wait for the program to be there; a shell has no sockets, so it writes its id."""
+        ready, _, _ = select.select([self._reading], [], [], PATIENCE_S)
+        assert ready, "the build did not come to the gate"
+        return os.pidfd_open(int(os.read(self._reading, 64).split()[0]))
 
     def before(self, program: Path, arguments: str) -> Path:
         """Make a program that is ``program``, and waits where its arguments match the pattern."""
@@ -156,7 +168,7 @@ class ProgramGate(Gate):
 #!/bin/sh
 case "$*" in
 {arguments})
-    echo $$ > "{self._reached}"
+    echo $$ > "{self._told}"
     while [ ! -e "{self._opened}" ]; do sleep 0.02; done ;;
 esac
 exec "{program}" "$@"
@@ -308,6 +320,8 @@ def _gated_objects(operator: Mortal, tmp_path: Path) -> dict[str, Gate]:
         ),
         "ADE_WHEELHOUSE": str(_wheelhouse(tmp_path / "house", gates["upgrade_pip"])),
         "ADE_MAX_CONCURRENCY": str(len(STEPS)),
+        # Programs that wait for a test are no programs of the sandbox.
+        "ADE_SANDBOX": "off",
     }
     guarded = python.before(
         Path(sys.executable), f'*"/collect_metadata.py "*"/{_name("collect_metadata")}/"*'

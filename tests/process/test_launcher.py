@@ -10,15 +10,22 @@ from configbuild.process import LAUNCHER
 HEAVY = {"asyncio", "logging", "pathlib", "subprocess", "threading", "typing"}
 
 
-def test_the_launcher_imports_little_and_nothing_of_the_package() -> None:
+OF_THE_PACKAGE = {"", ".confinement", ".landlock", ".seccomp"}
+
+
+def test_the_launcher_imports_little_and_of_the_package_only_what_confines() -> None:
     program = """
 import sys
-exec(compile(open(sys.argv[1], "rb").read(), "launcher.py", "exec"), {"__name__": "launcher"})
+names = {"__name__": "launcher", "__file__": sys.argv[1]}
+exec(compile(open(sys.argv[1], "rb").read(), "launcher.py", "exec"), names)
 import json
 print(json.dumps(list(sys.modules)))
 """
     argv = [sys.executable, "-I", "-S", "-E", "-c", program, str(LAUNCHER)]
-    modules = {name.partition(".")[0] for name in json.loads(subprocess.check_output(argv))}
+    imported = json.loads(subprocess.check_output(argv))
+    modules = {name.partition(".")[0] for name in imported}
     assert "ctypes" in modules
     assert not modules & HEAVY
-    assert modules - {"__main__"} <= sys.stdlib_module_names
+    assert modules - {"__main__", "configbuild"} <= sys.stdlib_module_names
+    package = {name for name in imported if name.partition(".")[0] == "configbuild"}
+    assert package == {f"configbuild{name}" for name in OF_THE_PACKAGE}

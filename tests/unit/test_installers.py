@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from configbuild.installers import (
+    Access,
     Argument,
     InstallerCommands,
     Pip,
@@ -64,7 +65,7 @@ def test_installer_is_the_one_that_the_spec_names(
 def test_venv_is_made_at_its_final_path_by_the_chosen_interpreter(
     commands: InstallerCommands, expected: str
 ) -> None:
-    assert commands.create_venv() == PlannedCommand(argv=argv(expected))
+    assert commands.create_venv() == PlannedCommand(argv=argv(expected), access=Access.CREATE)
 
 
 def test_uv_has_nothing_to_upgrade_and_says_why() -> None:
@@ -86,7 +87,7 @@ def test_uv_has_nothing_to_upgrade_and_says_why() -> None:
 def test_pip_upgrades_itself_in_the_venv(commands: Pip, options: str) -> None:
     expected = f"VENV/bin/python -I -m pip install --upgrade {options} pip setuptools wheel"
 
-    assert commands.upgrade_itself() == PlannedCommand(argv=argv(expected))
+    assert commands.upgrade_itself() == PlannedCommand(argv=argv(expected), access=Access.INSTALL)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,11 @@ def test_pip_upgrades_itself_in_the_venv(commands: Pip, options: str) -> None:
     ],
 )
 def test_source_tree_is_built_to_a_wheel(commands: InstallerCommands, expected: str) -> None:
-    assert commands.build_wheel(Path("/tree"), Path("/out")).argv == argv(expected)
+    tree, out = Path("/tree"), Path("/out")
+
+    assert commands.build_wheel(tree, out) == PlannedCommand(
+        argv=argv(expected), access=Access.BUILD, writes=(tree, out)
+    )
 
 
 UV_HEAD = "/bin/uv pip install --no-sources --python VENV/bin/python"
@@ -220,7 +225,7 @@ def test_install_has_every_option_before_the_one_thing_it_installs(
 ) -> None:
     planned = commands.install(what, constraints)
 
-    assert planned == PlannedCommand(argv=(*argv(expected), "--", what))
+    assert planned == PlannedCommand(argv=(*argv(expected), "--", what), access=Access.INSTALL)
 
 
 @pytest.mark.parametrize("dependencies", [True, False])
@@ -237,4 +242,6 @@ def test_dependency_check_is_tolerated_where_dependencies_are_left_out(
 ) -> None:
     planned = make(dependencies=dependencies).check()
 
-    assert planned == PlannedCommand(argv=argv(expected), tolerated=not dependencies)
+    assert planned == PlannedCommand(
+        argv=argv(expected), access=Access.INSPECT, tolerated=not dependencies
+    )

@@ -214,6 +214,8 @@ async def site(
             wheelhouse=None,
             environment=os.environ,
             grace_s=1.0,
+            # The stand-in for uv waits at a FIFO of the test's.
+            sandbox=False,
         ),
         journals=journals,
         listener=declarations,

@@ -36,7 +36,7 @@ async def test_ready_is_who_misses_nothing(tmp_path: Path) -> None:
 
         missing.clear()
         answer = await here.http.get("/readyz")
-        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok", "warnings": []})
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,13 @@ export interface Problem {
   missing?: string[] | null;
 }
 
+/** Builds can be made. */
+export interface Readiness {
+  status: "ok";
+  /** What is not as it should be all the same, such as a sandbox that is off. */
+  warnings: string[];
+}
+
 /** The steps of a build, in their order; the first only where the config's source is remote. */
 export type Step = "fetch_config" | "create_venv" | "upgrade_pip" | "install_engine" | "install_config" | "verify_imports" | "collect_metadata";
 

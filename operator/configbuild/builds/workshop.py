@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from configbuild.builds.state import Declared
+from configbuild.cage import Limits
 from configbuild.engine import BuildRequest
 from configbuild.fingerprint import Fingerprint, fingerprint
 from configbuild.installers import Toolchain
@@ -31,6 +32,8 @@ class Workshop:
     environment: Mapping[str, str]
     grace_s: float = 5.0
     safe_mode: bool = False
+    limits: Limits = field(default_factory=Limits)
+    sandbox: bool = True
 
     def tools(self, interpreter: Interpreter) -> Toolchain:
         """Choose the programs for a build with ``interpreter``."""
@@ -57,6 +60,8 @@ class Workshop:
             environment=self.environment,
             grace_s=self.grace_s,
             safe_mode=self.safe_mode,
+            limits=self.limits,
+            sandbox=self.sandbox,
         )
 
 
@@ -117,6 +122,8 @@ def make_workshop(settings: Settings) -> Workshop:
         environment=os.environ,
         grace_s=settings.grace_seconds,
         safe_mode=settings.safe_mode,
+        limits=settings.limits,
+        sandbox=settings.sandbox == "on",
     )
 
 

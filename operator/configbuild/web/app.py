@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI, Security
@@ -49,13 +49,15 @@ def create_app(
     registry: CollectorRegistry = REGISTRY,
     ensure_wait_s: float = 30.0,
     heartbeat_s: float = 15.0,
+    warnings: Sequence[str] = (),
 ) -> FastAPI:
     """Make the application; it owns nothing, and needs no start or end.
 
     ``access`` asks who callers are and what they may do; without it, everybody may do everything.
-    ``ready`` lists what is still missing before builds can be made. ``recorded`` is awaited before
-    a client is told of a new build: it returns once a restart would find it (status in the
-    cluster). ``copies`` are read where a journal is gone. ``ensure_wait_s`` bounds
+    ``ready`` lists what is still missing before builds can be made; ``warnings`` what is not as it
+    should be though they can. ``recorded`` is awaited before a client is told of a new build: it
+    returns once a restart would find it (status in the cluster). ``copies`` are read where a
+    journal is gone. ``ensure_wait_s`` bounds
     ``options.wait``; a stream sends an empty line after ``heartbeat_s`` of silence.
     """
     app = routed_app()
@@ -69,6 +71,7 @@ def create_app(
         registry=registry,
         ensure_wait_s=ensure_wait_s,
         heartbeat_s=heartbeat_s,
+        warnings=tuple(warnings),
     )
     return app
 

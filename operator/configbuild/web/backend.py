@@ -55,7 +55,8 @@ class Backend:
 
     ``recorded`` returns once a new build is written down where a restart finds it (status in the
     cluster); only then is a client told of it. ``ready`` lists what is still missing before builds
-    can be made. ``copy`` reads the copy of a build's log after a cursor, where there is one; see
+    can be made, ``warnings`` what is not as it should be though they can. ``copy`` reads the copy
+    of a build's log after a cursor, where there is one; see
     :meth:`configbuild.builds.copies.LogCopies.read`. ``access`` asks who callers are and what they
     may do; without it everybody may do everything. ``stopping`` is set when the server ends:
     streams then end by themselves.
@@ -70,6 +71,7 @@ class Backend:
     copy: Callable[[BuildRecord, int], AsyncGenerator[bytes, None] | None] = no_copy
     ensure_wait_s: float = 30.0
     heartbeat_s: float = 15.0
+    warnings: tuple[str, ...] = ()
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def settled(self, build_id: BuildId) -> None:

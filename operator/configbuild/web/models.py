@@ -155,6 +155,15 @@ class Health(_Told):
     status: Literal["ok"] = "ok"
 
 
+class Readiness(Health):
+    """Builds can be made."""
+
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="What is not as it should be all the same, such as a sandbox that is off.",
+    )
+
+
 @overload
 def _seconds(time: datetime) -> int: ...
 @overload

@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from configbuild.callers import Act
 from configbuild.web.access import CallerOf
 from configbuild.web.backend import BackendOf
-from configbuild.web.models import Health
+from configbuild.web.models import Health, Readiness
 from configbuild.web.problems import problem, problems
 
 router = APIRouter(tags=["operation"])
@@ -24,12 +24,12 @@ async def healthz() -> Health:
     return Health()
 
 
-@router.get("/readyz", response_model=Health, responses=problems(503))
-async def readyz(request: Request, backend: BackendOf) -> Health | Response:
+@router.get("/readyz", response_model=Readiness, responses=problems(503))
+async def readyz(request: Request, backend: BackendOf) -> Readiness | Response:
     """Tell whether builds can be made, and if not, what is missing."""
     missing = backend.ready()
     if not missing:
-        return Health()
+        return Readiness(warnings=list(backend.warnings))
     return problem(
         request,
         status=HTTPStatus.SERVICE_UNAVAILABLE,
