@@ -14,11 +14,15 @@ import traceback
 from collections.abc import Callable
 
 from tests.bench import (
+    bench_api_writes,
     bench_apply_latency,
     bench_burst,
+    bench_live,
     bench_log_path,
+    bench_replay,
     bench_restart,
     bench_sandbox,
+    bench_stalled,
     bench_unchanged,
     bench_warm_build,
 )
@@ -26,6 +30,10 @@ from tests.bench.report import Figure, machine, print_figures
 
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "log_path": bench_log_path.run,
+    "live": bench_live.run,
+    "replay": bench_replay.run,
+    "stalled": bench_stalled.run,
+    "api_writes": bench_api_writes.run,
     "warm_build": bench_warm_build.run,
     "apply_latency": bench_apply_latency.run,
     "restart": bench_restart.run,
