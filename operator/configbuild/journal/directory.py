@@ -91,7 +91,7 @@ class Journals:
         follow: bool,
         idle_s: float | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the lines with ids above ``after_id``, in blocks of whole lines, about 128 KiB each.
+        """Yield the lines with ids above ``after_id``, in blocks of about 128 KiB of whole lines.
 
         First what there is; with ``follow`` then what comes, without gap or double, until
         ``build.completed`` or until the journal has no writer any more. A cursor past the end of
