@@ -205,8 +205,8 @@ def test_blocks_are_whole_lines_of_a_bounded_size(
         blocks = [block async for block in journals.follow(BUILD, follow=True)]
         assert b"".join(blocks) == writer.path.read_bytes()
         assert all(block.endswith(b"\n") for block in blocks)
-        assert sum(len(block) > 256 * 1024 for block in blocks) == 1
-        assert len(blocks) < 40
+        assert sum(len(block) > 128 * 1024 for block in blocks) == 1
+        assert len(blocks) < 80
 
     run(main())
 
@@ -273,7 +273,7 @@ def test_a_reader_that_never_waits_does_not_hold_the_loop(
         async with aclosing(journals.follow(BUILD, follow=True)) as blocks:
             other = asyncio.create_task(others())
             count = len([block async for block in blocks])
-            assert turns >= count > 9
+            assert turns >= count - 1 > 9  # after the last it waits for nothing
             other.cancel()
 
     run(main())

@@ -43,6 +43,11 @@ class _Place:
         progress = self._progress
         self._end = sound_end(self._fd) if progress is None else progress.end_in(self._fd)
 
+    @property
+    def behind(self) -> bool:
+        """Whether there is more up to where it looked, in this file."""
+        return self._offset < self._end
+
     def next_block(self) -> bytes:
         """Read the next whole lines; empty if there are none."""
         while True:
@@ -50,7 +55,7 @@ class _Place:
                 self._offset = find_offset(
                     self._fd, self._after_id, begin=self._offset, end=self._end
                 )
-            block = read_block(self._fd, self._offset, self._end)
+            block = read_block(self._fd, self._offset, self._end) if self.behind else b""
             if block:
                 self._found = self._told_any = True
                 self._offset += len(block)
@@ -98,20 +103,11 @@ async def follow_journal(
             place.look()
             while block := place.next_block():
                 yield block
-                await asyncio.sleep(0)  # else a reader whose send never blocks holds the loop
+                if place.behind:
+                    await asyncio.sleep(0)  # else a reader whose send never blocks holds the loop
             if not wait or ended or not changed:
                 break
-            if not await _wait(changed, idle_s):
+            if not await changed.wait(idle_s):
                 yield b""
         if last := place.unseen_end():
             yield last
-
-
-async def _wait(changed: asyncio.Event, idle_s: float | None) -> bool:
-    """Wait for a change; false if none came in time. Not wait_for(), which loses some on 3.11."""
-    try:
-        async with asyncio.timeout(idle_s):
-            await changed.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -14,6 +14,45 @@ from configbuild.journal.offsets import end_of_whole_lines
 WAKE_INTERVAL_S = 0.01
 
 
+class Change:
+    """Something that happens once, to be waited for with or without a limit, in one event loop.
+
+    An ``asyncio.Event`` whose :meth:`wait` has the limit built in: with ``asyncio.timeout`` around
+    it, a wait takes 9 µs instead of 4, a hundred followers a hundred times a second.
+    ``asyncio.wait_for`` loses wake-ups on Python 3.11.
+    """
+
+    def __init__(self) -> None:
+        self._happened = False
+        self._waiting: set[asyncio.Future[bool]] = set()
+
+    def happen(self) -> None:
+        """Wake all who wait; who comes later does not wait."""
+        self._happened = True
+        for waiter in self._waiting:
+            _answer(waiter, True)
+
+    async def wait(self, limit_s: float | None) -> bool:
+        """Wait until it happens; false if it does not within ``limit_s`` seconds."""
+        if self._happened:
+            return True
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        timer = None if limit_s is None else loop.call_later(limit_s, _answer, waiter, False)
+        self._waiting.add(waiter)
+        try:
+            return await waiter
+        finally:
+            self._waiting.discard(waiter)
+            if timer is not None:
+                timer.cancel()
+
+
+def _answer(waiter: asyncio.Future[bool], happened: bool) -> None:  # noqa: FBT001 - a callback's
+    if not waiter.done():
+        waiter.set_result(happened)
+
+
 class Progress:
     """How far a journal is written, and whether more will come.
 
@@ -29,7 +68,7 @@ class Progress:
     def __init__(self, fd: int, size: int, *, ended: bool = False) -> None:
         self._written = os.fstat(fd).st_ino, size
         self.ended = ended
-        self.changed = asyncio.Event()
+        self.changed = Change()
         self.followers = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake_up_under_way = False
@@ -73,7 +112,7 @@ class Progress:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._wake_up_under_way = loop, False
-            self.changed = asyncio.Event()
+            self.changed = Change()
         self.followers += 1
         try:
             yield
@@ -92,5 +131,5 @@ class Progress:
         assert self._loop is not None
         self._last_wake_up = self._loop.time()
         self._wake_up_under_way = False  # before anybody looks: what comes now needs another
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
+        changed, self.changed = self.changed, Change()
+        changed.happen()
