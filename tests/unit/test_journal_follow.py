@@ -9,7 +9,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import aclosing, closing
+from contextlib import ExitStack, aclosing, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 
 from configbuild.events import line_id
 from configbuild.journal import Journals, JournalWriter
-from configbuild.journal.progress import WAKE_INTERVAL_S, Progress
+from configbuild.journal.progress import WAKE_INTERVAL_S, WAKES_PER_S, Progress
 from configbuild.lines import Lines
 from configbuild.model import BuildId
 
@@ -275,6 +275,19 @@ def test_a_reader_that_never_waits_does_not_hold_the_loop(
             count = len([block async for block in blocks])
             assert turns >= count - 1 > 9  # after the last it waits for nothing
             other.cancel()
+
+    run(main())
+
+
+def test_a_crowd_of_followers_is_woken_less_often(writer: JournalWriter) -> None:
+    async def main() -> None:
+        with ExitStack() as crowd:
+            for _ in range(1000):
+                crowd.enter_context(writer.progress.followed())
+                wakes_per_s = writer.progress.followers / writer.progress.wake_interval_s
+                assert wakes_per_s < WAKES_PER_S * 1.001
+                assert writer.progress.wake_interval_s >= WAKE_INTERVAL_S
+        assert writer.progress.wake_interval_s == WAKE_INTERVAL_S
 
     run(main())
 
