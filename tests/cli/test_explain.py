@@ -379,8 +379,12 @@ def kubectl(directory: Path, script: str) -> dict[str, str]:
 
 
 def run(*arguments: str, env: dict[str, str]) -> Ended:
+    return command("explain", *arguments, env=env)
+
+
+def command(*arguments: str, env: dict[str, str]) -> Ended:
     done = subprocess.run(
-        argv("kubectl", "explain", *arguments),
+        argv("kubectl", *arguments),
         env=env,
         capture_output=True,
         timeout=PATIENCE_S,

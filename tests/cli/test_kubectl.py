@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import shlex
 import signal
 import socket
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import yaml
+
 from configbuild.errors import SourceError
-from tests.cli.support import Ended, argv, environment
+from configbuild.model import BuildId
+from tests.cli.support import STEPS, Ended, Terminal, argv, environment
+from tests.cli.test_explain import BUILT, body, kubectl, state
 from tests.process.support import in_loop
+from tests.unit.examples import active
 from tests.web.support import INVOICES, site, spec
 
 NAMESPACE = ("-n", INVOICES.namespace)
@@ -182,9 +190,9 @@ async def test_build_is_queued_then_joined_then_reused(tmp_path: Path) -> None:
         assert (streamed.code, waited.code) == (0, 0)
         assert streamed.stdout == here.journal(build_id)
         # It may have come a moment after the end.
-        assert waited.text.removeprefix(f"{build_id}: ") in (
-            "Build succeeded\n",
-            "Reused existing build\n",
+        assert waited.lines[-1] in (
+            f"{build_id}: Build succeeded",
+            f"{build_id}: Reused existing build",
         )
 
         for flag in ((), ("--wait",)):
@@ -202,8 +210,10 @@ async def test_failed_build_ends_with_1_and_says_why(tmp_path: Path) -> None:
         here.declarations.specs[INVOICES] = spec(config="broken==1")
         waited = await run("build", "invoices", "--wait", *NAMESPACE, env=shell(here.url))
         assert waited.code == 1
-        build_id = waited.text.split(":")[0]
-        assert waited.lines == [
+        assert waited.lines[0].startswith("create_venv: Create virtual environment")
+        assert waited.lines[-4].startswith("install_config: failed after ")
+        build_id = waited.lines[-3].split(":")[0]
+        assert waited.lines[-3:] == [
             f"{build_id}: Build failed in step install_config",
             "uv pip install exited with 3:",
             "  no package broken",
@@ -240,6 +250,73 @@ async def test_cancel_ends_the_newest_build_and_list_shows_all(tmp_path: Path) -
             [first, "active", "Initial"],
         ]
         assert max(map(len, listed.lines)) <= 80
+
+
+@in_loop
+async def test_wait_on_a_terminal_shows_the_steps_as_they_go(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        gate = here.shut_gate()
+        command = argv("kubectl", "build", "invoices", "--wait", *NAMESPACE)
+        terminal = Terminal(command, shell(here.url))
+        screen = await asyncio.to_thread(terminal.until, "résolving")
+        assert screen.lines[0] == "Waiting for the build of team-a/invoices"
+        assert [line for line in screen.lines if line.startswith("✓ create_venv")]
+        assert [line for line in screen.lines if line.startswith("· verify_imports")]
+        gate.open()
+        code, screen = await asyncio.to_thread(terminal.end)
+        gate.close()
+        assert code == 0
+        assert [line.split()[:2] for line in screen.lines if line.startswith(("✓", "-"))] == [
+            *(["-" if name == "upgrade_pip" else "✓", name] for name in STEPS),
+            ["✓", "Built"],
+        ]
+        assert screen.widest <= 80
+
+        here.declarations.specs[INVOICES] = spec(config="broken==1")
+        terminal = Terminal(command, shell(here.url))
+        code, screen = await asyncio.to_thread(terminal.end)
+        assert code == 1
+        assert "✗ Build failed in step install_config after" in str(screen)
+        assert "    no package broken" in screen.lines
+        assert "  reason     InstallConfigFailed" in screen.lines
+
+
+@in_loop
+async def test_answers_are_written_for_programs_where_that_is_asked_for(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        env = shell(here.url)
+        made = await run("build", "invoices", "--wait", "-o", "json", *NAMESPACE, env=env)
+        build_id = json.loads(made.text)["id"]
+        assert (made.code, json.loads(made.text)["status"]) == (0, "active")
+        again = await run("build", "invoices", "-o", "name", *NAMESPACE, env=env)
+        assert (again.code, again.text) == (0, f"{build_id}\n")
+        listed = await run("list", "invoices", "-o", "yaml", *NAMESPACE, env=env)
+        assert [it["id"] for it in yaml.safe_load(listed.text)["builds"]] == [build_id]
+        ended = await run("cancel", build_id, "-o", "name", env=env)
+        assert (ended.code, ended.text) == (0, f"{build_id}\n")
+        for arguments in (("--stream", "-o", "json"), ("-o", "ndjson")):
+            assert (await run("build", "invoices", *arguments, env=env)).code == 2
+        assert (await run("list", "invoices", "-A", env=env)).code == 2
+
+
+@in_loop
+async def test_page_ends_with_the_last_lines_that_the_operator_has(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        build_id = (await here.build())["id"]
+        events = len(here.journal(build_id).splitlines())
+        found = body(
+            state(newest=replace(BUILT, id=BuildId(build_id)), active=active()),
+            status={"log": {"lines": events, "bytes": 1, "url": "u"}},
+        )
+        env = kubectl(tmp_path, f"printf %s {shlex.quote(json.dumps(found))}")
+        asked = await run("describe", "invoices", env={**env, "CONFIGBUILD_SERVER": here.url})
+        assert asked.code == 0, asked
+        assert "         ! all is compatible" in asked.lines
+        few = await run("describe", "invoices", "--lines=1", "--server", here.url, env=env)
+        assert len(few.lines) < len(asked.lines)
+        unasked = await run("describe", "invoices", "--server", "http://127.0.0.1:1", env=env)
+        assert (unasked.code, unasked.errors) == (0, "")
+        assert "no lines: nobody answers at http://127.0.0.1:1" in unasked.text
 
 
 @in_loop

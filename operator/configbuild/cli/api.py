@@ -86,15 +86,19 @@ class _MachineTrust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """A server, by its URL; a path in it stands before all others."""
+    """A server, by its URL; a path in it stands before all others.
+
+    ``timeout_s`` bounds each wait for the next bytes, not a whole answer.
+    """
 
     server: str
+    timeout_s: float = TIMEOUT_S
     credentials: Credentials = field(default_factory=_NoCredentials)
     trust: Trust = field(default_factory=_MachineTrust)
 
-    def get(self, *path: str) -> dict[str, Any]:
+    def get(self, *path: str, query: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Fetch an object."""
-        with self._request("GET", path) as response:
+        with self._request("GET", path, query=query) as response:
             return _json(response)
 
     def post(self, *path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -203,9 +207,9 @@ class Api:
             )
         if url.scheme == "https":
             return http.client.HTTPSConnection(
-                host, port, timeout=TIMEOUT_S, context=self.trust.context()
+                host, port, timeout=self.timeout_s, context=self.trust.context()
             )
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        return http.client.HTTPConnection(host, port, timeout=self.timeout_s)
 
 
 class _DistrustedError(UnreachableError):

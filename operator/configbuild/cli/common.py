@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import sys
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import typer
+import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from configbuild.cli.documents import InputError
-from configbuild.cli.progress import ReaderGoneError, leave_quietly, say
+from configbuild.cli.progress import ReaderGoneError, leave_quietly, say, write_lines
 from configbuild.errors import ConfigBuildError
 from configbuild.settings import Settings
 
@@ -30,6 +34,35 @@ class Shape(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+
+class ToldError(Exception):
+    """Somebody else has told on standard error what is wrong; ``exit_code`` is that to end with."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"ended with {exit_code}")
+        self.exit_code = exit_code
+
+
+def write_shaped(content: Mapping[str, Any], shape: Shape, names: Iterable[str]) -> None:
+    """Write an answer for programs: whole, or its names alone, one a line."""
+    match shape:
+        case Shape.NAME:
+            write_lines(*names)
+        case Shape.YAML:
+            # As it is, without references within, and in the order in which it came.
+            text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+            write_lines(text.rstrip("\n"))
+        case Shape.JSON | Shape.TEXT:
+            write_lines(json.dumps(content, indent=2))
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        del data
+        return True
 
 
 def load_settings(**overrides: Path) -> Settings:
@@ -62,6 +95,8 @@ def run_app(app: typer.Typer, *, name: str | None = None) -> None:
     except ConfigBuildError as error:
         say(f"error: {error.message}")
         sys.exit(getattr(error, "exit_code", 1))
+    except ToldError as error:
+        sys.exit(error.exit_code)
     except ReaderGoneError:
         leave_quietly()
         sys.exit(128 + signal.SIGPIPE)

@@ -79,14 +79,14 @@ def explain(body: Mapping[str, Any], *, now: datetime) -> list[str]:
     """Say of an object what a person wants to know, in lines of at most 80 characters."""
     told = Told(body)
     return [
-        *wrapped(f"{told.title}: {_standing(told)}", indent=0),
+        *wrapped(f"{told.title}: {standing(told)}", indent=0),
         *_message(told),
-        *row("active", *_active(told, now)),
+        *row("active", *active_parts(told, now)),
         *row("newest", _newest(told)),
-        *row("why", *_why_built(told), *packed(map(str, _changes(told)))),
+        *row("why", *_why_built(told), *packed(map(str, changes_of(told)))),
         *row("next", *outlook(told, now)),
-        *row("tokens", *packed(map(_token, told.tokens()))),
-        *row("refused", *_refused(told)),
+        *row("tokens", *packed(map(token_words, told.tokens()))),
+        *row("refused", *refused(told)),
     ]
 
 
@@ -98,8 +98,8 @@ def explain_json(body: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
         "id": build.get("id"),
         "status": build.get("status"),
         "trigger": build.get("trigger"),
-        "why": _why(build.get("trigger")),
-        "changed": [asdict(change) for change in _changes(told)],
+        "why": why(build.get("trigger")),
+        "changed": [asdict(change) for change in changes_of(told)],
         "retryAt": build.get("retryAt"),
     }
     ready = told.condition("Ready")
@@ -116,7 +116,7 @@ def explain_json(body: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
         "newest": newest if build else None,
         "next": outlook(told, now),
         "tokens": [asdict(token) for token in told.tokens()],
-        "refused": _refused(told),
+        "refused": refused(told),
     }
 
 
@@ -174,7 +174,8 @@ def build_parts(
     return parts
 
 
-def _standing(told: Told) -> str:
+def standing(told: Told) -> str:
+    """Say in a few words whether what is declared is ready, and the reason."""
     if told.observed is None:
         return "not ready (no operator has looked at it yet)"
     ready = told.condition("Ready")
@@ -199,7 +200,8 @@ def _message(told: Told) -> list[str]:
     return [*kept[:-1], f"{kept[-1][: WIDTH - 2]} …"]
 
 
-def _active(told: Told, now: datetime) -> list[str]:
+def active_parts(told: Told, now: datetime) -> list[str]:
+    """Tell of the active build, a line for each thing."""
     active = told.active
     if not active:
         return ["none"]
@@ -225,15 +227,17 @@ def _newest(told: Told) -> str:
 
 
 def _why_built(told: Told) -> list[str]:
-    return [_why(told.build.get("trigger"))] if told.build else []
+    return [why(told.build.get("trigger"))] if told.build else []
 
 
-def _why(trigger: object) -> str:
+def why(trigger: object) -> str:
+    """Put a trigger into words."""
     # A trigger of a newer operator is told as it is.
     return next((words for known, words in _WHY.items() if known == trigger), str(trigger))
 
 
-def _changes(told: Told) -> list[Change]:
+def changes_of(told: Told) -> list[Change]:
+    """List the inputs with whose change the newest build began."""
     names, before = told.build.get("changed") or (), told.build.get("changedFrom") or {}
     if told.build_is_of_the_spec:
         return changes(names, before, told.inputs)
@@ -241,12 +245,14 @@ def _changes(told: Told) -> list[Change]:
     return [replace(change, superseded=True) for change in changes(names, before, {})]
 
 
-def _token(token: Token) -> str:
+def token_words(token: Token) -> str:
+    """Tell what became of a token."""
     words = "not handled yet" if token.state == "waiting" else token.state
     led_to = f": {token.build_id}" if token.build_id and token.build_id != token.token else ""
     return f"{token.kind}={token.token[:64]} ({words}{led_to})"
 
 
-def _refused(told: Told) -> list[str]:
+def refused(told: Told) -> list[str]:
+    """Tell which annotations cannot be followed."""
     condition = told.condition("InvalidAnnotation")
     return [str(condition["message"])] if told.holds("InvalidAnnotation") else []

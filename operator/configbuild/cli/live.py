@@ -27,6 +27,9 @@ TAIL_LINES = 4
 # Faster than an eye can follow; a flood of output costs a bounded part of a core.
 _FRAME_S = 0.08
 
+# Where nothing new comes, only a clock and a wheel are to go on.
+_FRAMES_PER_S = 8
+
 # Within a string its quotes would be escaped, so this is the type of an event and nothing else.
 _LOG = f'"type":"{BuildLog.TYPE}"'.encode()
 _LINE_HEAD_BYTES = 300
@@ -37,38 +40,53 @@ _MARKS = {
     StepStatus.FAILED: ("✗", "red"),
     StepStatus.SKIPPED: ("-", "dim"),
 }
-_ASCII = str.maketrans({"✓": "+", "✗": "x", "·": ".", **dict.fromkeys(_SPINNER, "*")})
+_ASCII = str.maketrans(
+    {
+        "✓": "+",
+        "✗": "x",
+        "·": ".",
+        "━": "=",
+        "▶": ">",
+        "→": ">",
+        "…": "~",
+        **dict.fromkeys(_SPINNER, "*"),
+    }
+)
 
 
-class LiveDisplay:
-    """A :class:`~configbuild.cli.progress.Display` for a terminal that can move its cursor.
+class LiveSteps:
+    """The steps of a build as they go: a row for each, drawn anew in place.
 
-    Texts are never read as markup: what builds write is shown as it is.
+    ``alive``: draws by itself, so that times go on where no block comes. Texts are never read as
+    markup: what builds write is shown as it is.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(markup=False, highlight=False, emoji=False)
-        self._ascii = self._console.options.ascii_only
-        self._record: BuildRecord | None = None
-        self._end: Event | None = None
+    def __init__(self, console: Console, *, alive: bool = False) -> None:
+        self.record: BuildRecord | None = None
+        self.end: Event | None = None
+        self._console = console
+        self._ascii = console.options.ascii_only
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
         self._note = ""
         self._last_frame = 0.0
-        self._live = Live(console=self._console, auto_refresh=False, get_renderable=self._render)
+        self._live = Live(
+            console=console,
+            auto_refresh=alive,
+            refresh_per_second=_FRAMES_PER_S,
+            get_renderable=self._render,
+        )
 
-    def reused(self, build_id: BuildId, built: BuiltFacts) -> None:
-        """See :class:`~configbuild.cli.progress.Display`."""
-        self._print_built(built, f"{REUSED} {build_id}")
-
-    def begin(self, title: str, note: str) -> None:
-        """See :class:`~configbuild.cli.progress.Display`."""
-        self._console.print(Text(f"Building {title}", "bold"))
-        self._console.print(Text(f"  {printable(note)}", "dim"))
-        self._console.print()
+    def start(self) -> None:
+        """Begin to draw."""
         self._live.start()
 
+    def stop(self) -> None:
+        """Draw a last time, and leave it there."""
+        self._note = ""
+        self._live.stop()
+
     def feed(self, block: bytes) -> None:
-        """See :class:`~configbuild.cli.progress.Display`."""
+        """Take the next whole lines of the journal; none where nothing new came."""
         urgent = False
         for line in filter(None, block.split(b"\n")):
             if _LOG in line[:_LINE_HEAD_BYTES]:
@@ -80,39 +98,30 @@ class LiveDisplay:
             self._live.refresh()
             self._last_frame = time.monotonic()
 
-    def stopping(self, note: str) -> None:
-        """See :class:`~configbuild.cli.progress.Display`."""
-        self._note = note
-        # Should the next Ctrl-C end this process where it stands, the terminal is in order.
-        self._console.show_cursor(True)
+    def note(self, text: str) -> None:
+        """Say something below the steps, until the end."""
+        self._note = text
 
-    def end(self, journal: Path, built: BuiltFacts | None) -> None:
-        """See :class:`~configbuild.cli.progress.Display`."""
-        self._note = ""
-        self._live.stop()
-        if self._end is None or self._record is None:
-            return
-        self._console.print()
-        took = format_duration((self._end.time - self._record.queued_at).total_seconds())
-        assert isinstance(self._end.body, BuildCompleted)
-        if built is not None:
-            self._print_built(built, f"Built {self._record.key} in {took}")
-        else:
-            self._print_failure(self._end.body, took, journal)
+    @property
+    def took(self) -> str:
+        """How long the build took, from the queue to its end; once it has ended."""
+        assert self.record is not None
+        assert self.end is not None
+        return format_duration((self.end.time - self.record.queued_at).total_seconds())
 
     def _take(self, event: Event) -> None:
-        if self._record is None:
-            self._record = record_of(event)
+        if self.record is None:
+            self.record = record_of(event)
         else:
-            self._record = self._record.after(event)
+            self.record = self.record.after(event)
         match event.body:
             case BuildStep(status=StepStatus.RUNNING):
                 self._tail.clear()
             case BuildCompleted():
-                self._end = event
+                self.end = event
 
     def _render(self) -> Group:
-        record = self._record
+        record = self.record
         steps = {step.name: step for step in record.steps} if record is not None else {}
         rows: list[Text] = []
         for name in Step:
@@ -125,7 +134,7 @@ class LiveDisplay:
 
     def _row(self, name: Step, step: StepProgress | None) -> Text:
         if step is None:
-            return _line(Text(self._drawn(f"· {name}"), "dim"))
+            return _line(Text(drawn(self._console, f"· {name}"), "dim"))
         if step.status is StepStatus.RUNNING:
             mark, style = _SPINNER[int(time.monotonic() * 10) % len(_SPINNER)], "cyan"
         else:
@@ -135,7 +144,7 @@ class LiveDisplay:
         time_s = "skipped" if skipped else format_duration(took.total_seconds())
         return _line(
             Text.assemble(
-                (self._drawn(mark), style),
+                (drawn(self._console, mark), style),
                 (f" {name:<16} ", "dim" if skipped else ""),
                 (f"{time_s:>7}  ", "dim"),
                 (printable(step.message), "dim" if step.finished_at else ""),
@@ -144,49 +153,104 @@ class LiveDisplay:
 
     def _tail_rows(self) -> list[Text]:
         rows = []
-        for line in self._tail:
+        for line in tuple(self._tail):  # another thread may add to it
             body = decode_line(line).body
             assert isinstance(body, BuildLog)
             text = printable(body.message[: self._console.width]).expandtabs(4)
             rows.append(_line(Text(f"    {text}", "dim")))
         return rows
 
+
+class LiveDisplay:
+    """A :class:`~configbuild.cli.progress.Display` for a terminal that can move its cursor."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or terminal_console()
+        self._steps = LiveSteps(self._console)
+
+    def reused(self, build_id: BuildId, built: BuiltFacts) -> None:
+        """See :class:`~configbuild.cli.progress.Display`."""
+        self._print_built(built, f"{REUSED} {build_id}")
+
+    def begin(self, title: str, note: str) -> None:
+        """See :class:`~configbuild.cli.progress.Display`."""
+        self._console.print(Text(f"Building {title}", "bold"))
+        self._console.print(Text(f"  {printable(note)}", "dim"))
+        self._console.print()
+        self._steps.start()
+
+    def feed(self, block: bytes) -> None:
+        """See :class:`~configbuild.cli.progress.Display`."""
+        self._steps.feed(block)
+
+    def stopping(self, note: str) -> None:
+        """See :class:`~configbuild.cli.progress.Display`."""
+        self._steps.note(note)
+        # Should the next Ctrl-C end this process where it stands, the terminal is in order.
+        self._console.show_cursor(True)
+
+    def end(self, journal: Path, built: BuiltFacts | None) -> None:
+        """See :class:`~configbuild.cli.progress.Display`."""
+        steps = self._steps
+        steps.stop()
+        if steps.end is None or steps.record is None:
+            return
+        self._console.print()
+        if built is not None:
+            self._print_built(built, f"Built {steps.record.key} in {steps.took}")
+        else:
+            print_failure(self._console, steps, ("journal", journal))
+
     def _print_built(self, built: BuiltFacts, title: str) -> None:
         print_ = self._console.print
-        print_(Text(self._drawn(f"✓ {title}"), "bold green"))
+        print_(Text(drawn(self._console, f"✓ {title}"), "bold green"))
         print_()
-        self._print_rows(built.rows())
+        _print_rows(self._console, built.rows())
         print_()
         print_(Text(_command(built.command, self._console.width), ""), soft_wrap=True)
 
-    def _print_failure(self, body: BuildCompleted, took: str, journal: Path) -> None:
-        print_ = self._console.print
-        print_(Text(self._drawn(f"✗ {body.summary or body.status} after {took}"), "bold red"))
-        print_()
-        for number, line in enumerate(failure(body)):
-            self._print_wrapped(line, style="dim" if number else "")
-        if body.hint:
-            self._print_wrapped(printable(body.hint))
-        print_()
-        rows = [("reason", body.reason), ("exit code", body.exit_code), ("journal", journal)]
-        self._print_rows([(name, str(value)) for name, value in rows if value is not None])
 
-    def _print_wrapped(self, line: str, *, style: str = "") -> None:
-        """Print a line of text, indented; what has to go on further lines is indented as it is."""
-        text = line.expandtabs(4)
-        indent = 2 + len(text) - len(text.lstrip())
-        width = max(20, self._console.width - indent)
-        for part in Text(text.strip()).wrap(self._console, width):
-            self._console.print(Text(" " * indent + part.plain.rstrip(), style))
+def terminal_console() -> Console:
+    """Make a console that shows texts as they are."""
+    return Console(markup=False, highlight=False, emoji=False)
 
-    def _print_rows(self, rows: Sequence[tuple[str, str]]) -> None:
-        for name, value in rows:
-            # A path is never broken in two, so that it can be copied.
-            text = Text.assemble((f"  {name:<10} ", "dim"), printable(value))
-            self._console.print(text, soft_wrap=True)
 
-    def _drawn(self, text: str) -> str:
-        return text.translate(_ASCII) if self._ascii else text
+def print_failure(console: Console, steps: LiveSteps, *more: tuple[str, object]) -> None:
+    """Say how a build ended that did not end well; ``more`` is what else there is to know."""
+    assert steps.end is not None
+    body = steps.end.body
+    assert isinstance(body, BuildCompleted)
+    title = f"✗ {body.summary or body.status} after {steps.took}"
+    console.print(Text(drawn(console, title), "bold red"))
+    console.print()
+    for number, line in enumerate(failure(body)):
+        _print_wrapped(console, line, style="dim" if number else "")
+    if body.hint:
+        _print_wrapped(console, printable(body.hint))
+    console.print()
+    rows = [("reason", body.reason), ("exit code", body.exit_code), *more]
+    _print_rows(console, [(name, str(value)) for name, value in rows if value is not None])
+
+
+def _print_wrapped(console: Console, line: str, *, style: str = "") -> None:
+    """Print a line of text, indented; what has to go on further lines is indented as it is."""
+    text = line.expandtabs(4)
+    indent = 2 + len(text) - len(text.lstrip())
+    width = max(20, console.width - indent)
+    for part in Text(text.strip()).wrap(console, width):
+        console.print(Text(" " * indent + part.plain.rstrip(), style))
+
+
+def _print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
+    for name, value in rows:
+        # A path is never broken in two, so that it can be copied.
+        text = Text.assemble((f"  {name:<10} ", "dim"), printable(value))
+        console.print(text, soft_wrap=True)
+
+
+def drawn(console: Console, text: str) -> str:
+    """Write signs that the terminal's encoding has not as ones that every encoding has."""
+    return text.translate(_ASCII) if console.options.ascii_only else text
 
 
 def _line(text: Text) -> Text:

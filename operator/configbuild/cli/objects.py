@@ -1,52 +1,89 @@
-"""Reads objects by ``kubectl get``, with whatever rights and context the user has."""
+"""Reads and writes objects by ``kubectl``, with whatever rights and context the user has.
+
+Standard input and error are kubectl's for that time, since it may ask for a password. The
+environment variable ``KUBECTL`` names another program. Every function raises :class:`KubectlError`
+if kubectl fails, :class:`InputError` if it cannot be started or gives no object.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from configbuild.cli.common import ToldError
 from configbuild.cli.documents import InputError
 
 
-class KubectlError(Exception):
+class KubectlError(ToldError):
     """kubectl failed, and has told on standard error why; ``exit_code`` is its own."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(f"kubectl ended with {exit_code}")
-        self.exit_code = exit_code
 
 
 def get_configbuild(name: str, *, namespace: str | None) -> dict[str, Any]:
-    """Fetch a ConfigBuild; without a namespace from that of kubectl's current context.
+    """Fetch a ConfigBuild; without a namespace from that of kubectl's current context."""
+    return read_object("get", "configbuild", name, *in_namespace(namespace))
 
-    Standard input and error are kubectl's for that time, since it may ask for a password. The
-    environment variable ``KUBECTL`` names another program. :class:`KubectlError` if it fails,
-    :class:`InputError` if it cannot be started or gives no object.
-    """
-    program = _kubectl()
-    where = ("-n", namespace) if namespace else ()
+
+def list_configbuilds(namespace: str | None, *, everywhere: bool) -> dict[str, Any]:
+    """Fetch a list of ConfigBuilds: of a namespace, or of all."""
+    where = ("--all-namespaces",) if everywhere else in_namespace(namespace)
+    return read_object("get", "configbuilds", *where)
+
+
+def annotate(name: str, annotation: str, value: str | None, *, namespace: str | None) -> None:
+    """Set an annotation of a ConfigBuild; ``None`` takes it away."""
+    change = f"{annotation}-" if value is None else f"{annotation}={value}"
+    where = in_namespace(namespace)
+    kubectl("annotate", "configbuild", name, change, "--overwrite", *where, "-o", "name")
+
+
+def create(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Create an object; gives it as it is then, name and all."""
+    return read_object("create", "-f", "-", content=json.dumps(manifest))
+
+
+def read_object(*arguments: str, content: str | None = None) -> dict[str, Any]:
+    """Run kubectl and read the object that it prints."""
+    printed = kubectl(*arguments, "-o", "json", content=content)
+    try:
+        found = json.loads(printed)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+        raise InputError(f"{program()} gave no object; is this kubectl?")
+    return found
+
+
+def kubectl(*arguments: str, content: str | None = None) -> str:
+    """Run kubectl and give what it prints; ``content`` is its standard input."""
     try:
         done = subprocess.run(
-            [program, "get", "configbuild", name, *where, "-o", "json"],
-            stdout=subprocess.PIPE,
-            check=False,
+            [program(), *arguments], stdout=subprocess.PIPE, input=content, text=True, check=False
         )
     except OSError as error:
-        raise InputError(
-            f"{program} cannot be started ({error.strerror}); have KUBECTL name kubectl"
-        ) from None
+        raise cannot_start(error) from None
     if done.returncode != 0:
-        # As shells write down that a signal ended it.
-        raise KubectlError(done.returncode if done.returncode > 0 else 128 - done.returncode)
-    try:
-        content = json.loads(done.stdout)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or not isinstance(content.get("metadata"), dict):
-        raise InputError(f"{program} gave no object; is this kubectl?")
-    return content
+        raise KubectlError(shell_code(done.returncode))
+    return done.stdout
+
+
+def cannot_start(error: OSError) -> InputError:
+    """Say that there is no kubectl."""
+    return InputError(
+        f"{program()} cannot be started ({error.strerror}); have KUBECTL name kubectl"
+    )
+
+
+def shell_code(returncode: int) -> int:
+    """Write an exit code as shells do, also where a signal ended the process."""
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+def in_namespace(namespace: str | None) -> Sequence[str]:
+    """Make the option; kubectl knows best which namespace is the current one."""
+    return ("-n", namespace) if namespace else ()
 
 
 def published_authority(namespace: str) -> str | None:
@@ -55,17 +92,28 @@ def published_authority(namespace: str) -> str | None:
     ``None`` if it asks for nobody, or if that cannot be read: then the connection tells what is
     wrong.
     """
+    found = read_quietly("get", "configmap", "configbuild-ca", "-n", namespace)
+    try:
+        return str(found["data"]["ca.crt"])
+    except (KeyError, TypeError):
+        return None
+
+
+def read_quietly(*arguments: str) -> dict[str, Any]:
+    """Read an object where it does not matter if there is none: then it is empty."""
     try:
         done = subprocess.run(
-            [_kubectl(), "get", "configmap", "configbuild-ca", "-n", namespace, "-o", "json"],
+            [program(), *arguments, "-o", "json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             check=True,
         )
-        return str(json.loads(done.stdout)["data"]["ca.crt"])
-    except (OSError, subprocess.CalledProcessError, ValueError, KeyError, TypeError):
-        return None
+        found = json.loads(done.stdout)
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _kubectl() -> str:
+def program() -> str:
+    """Name the kubectl that is run."""
     return os.environ.get("KUBECTL") or "kubectl"
