@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-from pathlib import Path
 
 from tests.cli.support import PATIENCE_S, Ended, argv, environment
 from tests.cluster.controlplane import Cluster, wait_until
@@ -17,7 +15,7 @@ def plugin(cluster: Cluster, *arguments: str, server: str = "") -> Ended:
     env = environment(
         {
             "KUBECONFIG": cluster.kubeconfig,
-            "KUBECTL": cluster.assets / "kubectl",
+            "KUBECTL": cluster.assets.kubectl,
             **({"CONFIGBUILD_SERVER": server} if server else {}),
         }
     )
@@ -61,3 +59,11 @@ def test_earlier_build_is_activated_and_given_up_again(
         what="what is declared is active again",
         timeout_s=60,
     )
+    again = plugin(control_plane, "activate", "invoices", first, *where)
+    assert (again.code, again.text) == (0, done.text)
+    # An edit ends the choice, and leaves the annotation, which is one more choice to make.
+    operator.apply("invoices", {**SPEC, "verify": {"imports": ["ade_config"]}})
+    third = operator.wait_for("invoices", "Ready")["status"]["active"]["buildId"]
+    assert third not in (first, second)
+    once_more = plugin(control_plane, "activate", "invoices", first, *where)
+    assert (once_more.code, once_more.text) == (0, done.text)

@@ -32,6 +32,9 @@ async def follow_tokens(
     """
     tokens = read_tokens(declared.annotations)
     state.faults = dict(tokens.faults)
+    if TokenKind.ACTIVATE.annotation not in declared.annotations:
+        # A choice that was taken back may be made again, and it has no other token than the id.
+        state.handled.pop(TokenKind.ACTIVATE, None)
     due = tokens.due(state.handled)
     if (token := due.pop(TokenKind.CANCEL, None)) is not None:
         await _cancel(state, declared, token, runner)

@@ -7,7 +7,7 @@ last lines in ``describe`` come from the operator.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -184,24 +184,43 @@ def activate(
         chosen = BuildId.parse(build_id)
     except ValueError as error:
         raise InputError(str(error)) from None
+    _give_up_former(name, namespace, chosen)
     annotate(name, TokenKind.ACTIVATE.annotation, chosen, namespace=namespace)
-    body = _when_followed(name, namespace, chosen)
+    body = _when(lambda told: _is_followed(told, chosen), name, namespace)
     words = "is the active build until --undo, or an edit of the spec"
     _tell(body, output, f"{Told(body).title}: {chosen} {words}")
 
 
-def _when_followed(name: str, namespace: str | None, chosen: BuildId) -> dict[str, Any]:
+def _give_up_former(name: str, namespace: str | None, chosen: BuildId) -> None:
+    """Take away the same choice where an edit of the spec has ended it: a token counts once."""
+    told = Told(get_configbuild(name, namespace=namespace))
+    annotations = told.metadata.get("annotations") or {}
+    if annotations.get(TokenKind.ACTIVATE.annotation) == chosen and not told.active.get("pinned"):
+        annotate(name, TokenKind.ACTIVATE.annotation, None, namespace=namespace)
+        _when(lambda told: TokenKind.ACTIVATE not in _handled(told), name, namespace)
+
+
+def _is_followed(told: Told, chosen: BuildId) -> bool:
+    complaint = str(told.condition("InvalidAnnotation").get("message", ""))
+    if chosen in complaint:
+        raise InputError(complaint)
+    return told.active.get("buildId") == chosen and told.active.get("pinned") is True
+
+
+def _handled(told: Told) -> Mapping[str, Any]:
+    return told.status.get("handled") or {}
+
+
+def _when(holds: Callable[[Told], bool], name: str, namespace: str | None) -> dict[str, Any]:
+    """Read an object until something holds of it."""
     deadline = time.monotonic() + _FOLLOWED_WITHIN_S
     while True:
         body = get_configbuild(name, namespace=namespace)
-        told = Told(body)
-        if told.active.get("buildId") == chosen and told.active.get("pinned"):
+        if holds(Told(body)):
             return body
-        if told.holds("InvalidAnnotation") and chosen in str(told.condition("InvalidAnnotation")):
-            raise InputError(str(told.condition("InvalidAnnotation")["message"]))
         if time.monotonic() > deadline:
             raise UnreachableError(
-                f"{told.title} was annotated, and no operator has followed that in"
+                f"{Told(body).title} was annotated, and no operator has followed that in"
                 f" {_FOLLOWED_WITHIN_S:.0f} s; is it running?"
             )
         time.sleep(_LOOK_EVERY_S)
