@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import REGISTRY, Gauge
+from prometheus_client import REGISTRY
 
 from configbuild.builds.retention import Rules
 from configbuild.builds.service import Builds
@@ -40,18 +40,17 @@ from configbuild.kube.client import (
 from configbuild.kube.reconciler import Reconciler
 from configbuild.kube.watch import Watcher
 from configbuild.logstore import LogStore
+from configbuild.metrics import Metrics, measure
+from configbuild.metrics.words import SandboxState
 from configbuild.settings import Settings
 from configbuild.web.access import Access
-from configbuild.web.app import create_app
+from configbuild.web.app import create_app, operator_version
 from configbuild.web.certificates import Authority, Files
+from configbuild.web.counted import CountedStreams
 from configbuild.web.server import serve
 from configbuild.web.tls import Tls
 
 logger = logging.getLogger(__name__)
-
-_SANDBOXED = Gauge(
-    "configbuild_sandbox", "Whether commands of builds are confined: 1, or 0 with ADE_SANDBOX=off."
-)
 
 # A CRD that is applied after the operator is noticed within this time.
 _START_RETRY_S = 2.0
@@ -90,8 +89,9 @@ async def run_operator(settings: Settings, *, namespaces: Sequence[str]) -> None
         # Scratch belongs to builds that run, and under the lock none does.
         await asyncio.to_thread(remove_tree, settings.layout.scratch_root)
         interpreters = await probe([settings.python_bin, *settings.python_bins])
-        async with Cluster(await load_configuration()) as cluster:
-            await _operate(settings, namespaces, interpreters, cluster, stop)
+        metrics = _metrics(settings)
+        async with Cluster(await load_configuration(), asked=metrics.asked) as cluster:
+            await _operate(settings, namespaces, interpreters, cluster, metrics, stop)
 
 
 async def _operate(
@@ -99,12 +99,12 @@ async def _operate(
     namespaces: Sequence[str],
     interpreters: Interpreters,
     cluster: Cluster,
+    metrics: Metrics,
     stop: asyncio.Event,
 ) -> None:
     warnings = sandbox_warnings(settings)
     for warning in warnings:
         logger.warning("%s", warning)
-    _SANDBOXED.set(settings.sandbox == "on")
     reconciler = Reconciler(
         cluster=cluster, namespaces=namespaces, relist_s=settings.relist_seconds
     )
@@ -122,8 +122,10 @@ async def _operate(
             orphan_grace_s=settings.orphan_grace_seconds,
         ),
         log_store=_log_store(settings, cluster),
+        ended=metrics.ended,
     )
     reconciler.builds = builds
+    metrics.look_at(builds.load, layout=settings.layout, phases=reconciler.phases)
     watcher = Watcher(
         namespaces=namespaces,
         observe=lambda body, deleted: reconciler.observe(body, deleted=deleted),
@@ -133,22 +135,24 @@ async def _operate(
         return
     access = await _access(settings, cluster)
     certificate = await _certificate(settings, cluster)
+    app = create_app(
+        builds,
+        journals,
+        access=access,
+        ensure_wait_s=settings.build_ensure_wait_seconds,
+        ready=lambda: [] if watcher.ready.is_set() else ["watch of ConfigBuilds"],
+        recorded=reconciler.status_writer.wait_until_written,
+        copies=builds.copies,
+        warnings=warnings,
+    )
+    app.add_middleware(CountedStreams, began=metrics.stream_began, ended=metrics.stream_ended)
     async with _stopping_when(stop) as group:
         group.create_task(builds.run(), name="builds")
         group.create_task(reconciler.run(), name="reconciler")
         group.create_task(watcher.run(), name="watch")
         group.create_task(
             serve(
-                create_app(
-                    builds,
-                    journals,
-                    access=access,
-                    ensure_wait_s=settings.build_ensure_wait_seconds,
-                    ready=lambda: [] if watcher.ready.is_set() else ["watch of ConfigBuilds"],
-                    recorded=reconciler.status_writer.wait_until_written,
-                    copies=builds.copies,
-                    warnings=warnings,
-                ),
+                app,
                 host=settings.http_host,
                 port=settings.http_port,
                 tls=certificate.context,
@@ -156,6 +160,7 @@ async def _operate(
             ),
             name="http",
         )
+        group.create_task(measure(settings.layout.cache, metrics.cache_takes), name="cache size")
         for keep in certificate.upkeep:
             group.create_task(keep(), name="certificate")
     async with asyncio.timeout(_FLUSH_TIMEOUT_S):
@@ -170,6 +175,24 @@ def _log_store(settings: Settings, cluster: Cluster) -> LogStore | None:
 def _rights(settings: Settings) -> Sequence[Right]:
     """List what the operator has to be allowed where it builds."""
     return [*NEEDED, *(log_maps.NEEDED if settings.log_store == "configmap" else ())]
+
+
+def _metrics(settings: Settings) -> Metrics:
+    """Make what counts, and have it say what does not change."""
+    metrics = Metrics(REGISTRY)
+    metrics.describe(
+        version=operator_version(),
+        safe_mode=settings.safe_mode,
+        limits={"running": settings.max_concurrency, "waiting": settings.queue_limit},
+    )
+    metrics.guarded_by(_sandbox_state(settings))
+    return metrics
+
+
+def _sandbox_state(settings: Settings) -> SandboxState:
+    if settings.sandbox == "off":
+        return SandboxState.OFF
+    return SandboxState.UNAVAILABLE if problem() is not None else SandboxState.ENFORCED
 
 
 async def _access(settings: Settings, cluster: Cluster) -> Access | None:

@@ -213,6 +213,10 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Level of the operator's own log."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="Form of that log: lines for people, or JSON with build ids for collectors.",
+    )
 
     @field_validator("python_bins", mode="before")
     @classmethod

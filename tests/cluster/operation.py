@@ -204,7 +204,7 @@ class Operator:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the operator ended: {self.log}")
-        found = re.search(r"HTTP API at (https?://\S+)", self.log)
+        found = re.search(r"HTTP API at (https?://[^\s\"]+)", self.log)
         if found is None:
             return None
         url = found[1].replace("//0.0.0.0:", "//127.0.0.1:")

@@ -68,5 +68,6 @@ def _expect_it_is_told(operator: Operator, *, off: bool) -> None:
     with operator.client() as http:
         ready = http.get("/readyz")
         assert (ready.status_code, ready.json()["warnings"]) == (200, [WARNING] * off)
-        assert f"\nconfigbuild_sandbox {0.0 if off else 1.0}\n" in http.get("/metrics").text
+        state = "off" if off else "enforced"
+        assert f'configbuild_sandbox_state{{state="{state}"}} 1.0\n' in http.get("/metrics").text
     assert (WARNING in operator.log) == off

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 
 from configbuild.builds.attempt import Attempt
@@ -13,6 +15,15 @@ from configbuild.model import BuildId
 # Whose place in the line is told as it changes. Each end of a build moves everybody who waits, and
 # nobody beyond the first few cares by how much.
 TOLD_POSITIONS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How many builds run and wait, and since when the one has waited that waits longest."""
+
+    running: int
+    waiting: int
+    waiting_since: datetime | None
 
 
 class BuildRunner:
@@ -66,6 +77,15 @@ class BuildRunner:
             if attempt.record.id == build_id:
                 return position
         return None
+
+    def load(self) -> Load:
+        """Tell how much there is to do."""
+        queued = [attempt.record.queued_at for attempt in self._queue.in_order()]
+        return Load(
+            running=len(self._running),
+            waiting=len(queued),
+            waiting_since=min(queued, default=None),
+        )
 
     def _dispatch(self) -> None:
         if self._group is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -20,7 +20,7 @@ from configbuild.builds.recollection import recollect
 from configbuild.builds.records import BuildRecord
 from configbuild.builds.registry import Registry
 from configbuild.builds.retention import Rules, Sweep, kept_build
-from configbuild.builds.runner import BuildRunner
+from configbuild.builds.runner import BuildRunner, Load
 from configbuild.builds.state import ActiveBuild, ConfigState, Declared, Problem
 from configbuild.builds.tokens import Handled, TokenKind
 from configbuild.builds.workshop import Reader, Wanted, Workshop
@@ -75,12 +75,15 @@ class Builds:
         queue_limit: int,
         retention: Rules | None = None,
         log_store: LogStore | None = None,
+        ended: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
+        """Have ``ended`` told of every build that ended, whatever became of its config."""
         self._catalog = catalog
         self._reader = reader
         self._workshop = workshop
         self._journals = journals
         self._listener = listener
+        self._ended = ended
         self._runner = BuildRunner(
             max_concurrency=max_concurrency,
             queue_limit=queue_limit,
@@ -194,6 +197,10 @@ class Builds:
     def queue_position(self, build_id: BuildId) -> int | None:
         """Tell how many builds are taken up to this one; ``None`` if it does not wait."""
         return self._runner.position(build_id)
+
+    def load(self) -> Load:
+        """Tell how many builds run and wait."""
+        return self._runner.load()
 
     async def _state_of(self, declared: Declared) -> ConfigState:
         """Find or make the state of a config; one of an earlier object of the name is dropped."""
@@ -339,6 +346,7 @@ class Builds:
 
     def _settle(self, attempt: Attempt) -> None:
         """Move the pointer to a build that was verified, if its config is still the same object."""
+        self._ended(attempt)
         request = attempt.request
         state = self._registry.states.get(request.key)
         if state is None or state.attempt is not attempt:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from configbuild.cli.build import build
 from configbuild.cli.common import load_settings, run_app
+from configbuild.operatorlog import set_up
 
 app = typer.Typer(
     name="configbuild",
@@ -34,10 +34,7 @@ def operator(
     from configbuild.app import run_operator  # noqa: PLC0415
 
     settings = load_settings()
-    logging.basicConfig(
-        level=settings.log_level,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
+    set_up(settings.log_level, settings.log_format)
     asyncio.run(run_operator(settings, namespaces=namespace or []))
 
 

@@ -18,7 +18,7 @@ from kubernetes.aio.client.exceptions import (
 )
 
 from configbuild.errors import ClusterError, SourceError
-from configbuild.kube.rest import FAILURES, Rest, words_of
+from configbuild.kube.rest import FAILURES, Asked, Rest, tell_nobody, words_of
 from configbuild.model import BuildId, ConfigKey
 from configbuild.resource import GROUP, PLURAL, VERSION
 from configbuild.sources import ConfigMapContent
@@ -123,8 +123,8 @@ def _token_of_file(kubeconfig: Path) -> Callable[[Configuration], Awaitable[None
 class Cluster:
     """A client for one API server; also where the ConfigMaps of sources come from."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        self._rest = Rest(configuration)
+    def __init__(self, configuration: Configuration, *, asked: Asked = tell_nobody) -> None:
+        self._rest = Rest(configuration, asked=asked)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from configbuild.builds.service import Builds
@@ -123,6 +123,12 @@ class Reconciler:
     def settled(self, key: ConfigKey) -> None:
         """Look at a config again whose build has ended: its source may have moved meanwhile."""
         self._queue.add_after(key, _LOOK_AFTER_BUILD_S)
+
+    def phases(self) -> Iterator[str]:
+        """Tell how each object stands, as far as its status says so."""
+        for key in self._objects.keys():  # noqa: SIM118 - not a mapping
+            body = self._objects.get(key) or {}
+            yield str((body.get("status") or {}).get("phase", ""))
 
     async def list_all(self) -> dict[ConfigKey, str]:
         """Look at every object, and notice those that are gone; returns the uid of each.

@@ -7,7 +7,7 @@ orjson for a page of objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -22,6 +22,14 @@ FAILURES = (ApiException, aiohttp.ClientError, OSError, TimeoutError)
 """What a request can end with: an answer that says no, a cut connection, no answer in time."""
 
 
+Asked = Callable[[str, str, int | None], None]
+"""Who is told of each request: its method, the pattern of its path, the code of the answer."""
+
+
+def tell_nobody(method: str, path: str, code: int | None) -> None:
+    """Keep a request to oneself."""
+
+
 class Rest:
     """Sends requests and reads their answers.
 
@@ -29,8 +37,9 @@ class Rest:
     call raises one of :data:`FAILURES`; cancelling it closes its connection.
     """
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, *, asked: Asked = tell_nobody) -> None:
         self._client = ApiClient(configuration)
+        self._asked = asked
 
     async def close(self) -> None:
         """Close all connections."""
@@ -88,7 +97,12 @@ class Rest:
             body=body,
             auth_settings=["BearerToken"],
         )
-        answer = await self._client.call_api(*request, _request_timeout=_REQUEST_TIMEOUT_S)
+        try:
+            answer = await self._client.call_api(*request, _request_timeout=_REQUEST_TIMEOUT_S)
+        except FAILURES as error:
+            self._asked(method, path, getattr(error, "status", None))
+            raise
+        self._asked(method, path, answer.status)
         data: bytes = await answer.read()  # type: ignore[no-untyped-call]
         if not 200 <= answer.status <= 299:
             text = data.decode(errors="replace")

@@ -82,7 +82,7 @@ def routed_app() -> FastAPI:
         title="ConfigBuild",
         summary="Turns a declared configuration into a verified Python environment",
         description=_DESCRIPTION,
-        version=_version(),
+        version=operator_version(),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
@@ -95,7 +95,8 @@ def routed_app() -> FastAPI:
     return app
 
 
-def _version() -> str:
+def operator_version() -> str:
+    """Tell which version of the operator runs."""
     try:
         return version(_DISTRIBUTION)
     except PackageNotFoundError:  # run from a source tree that is not installed
