@@ -111,7 +111,7 @@ async def _operate(
     journals = Journals(settings.layout.logs, limit_bytes=settings.log_limit_bytes)
     builds = Builds(
         catalog=reconciler,
-        reader=make_reader(settings, interpreters, cluster),
+        reader=make_reader(settings, interpreters, cluster, cluster),
         workshop=make_workshop(settings),
         journals=journals,
         listener=reconciler,

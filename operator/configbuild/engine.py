@@ -243,12 +243,13 @@ class _Run:
             argv: Sequence[str], *, environment: Mapping[str, str], directory: Path
         ) -> Ran:
             command = Command(argv=tuple(argv), env=environment, cwd=directory)
-            ended = await launcher.run(command, output, grace_s=self.request.grace_s)
+            its_output = self.report.step_output(Step.FETCH_CONFIG)  # with a tail of its own
+            ended = await launcher.run(command, its_output, grace_s=self.request.grace_s)
             duration_ms = round(ended.duration_s * 1000)
             record.commands.append(
                 CommandRecord(argv=command.argv, exit_code=ended.status, duration_ms=duration_ms)
             )
-            return Ran(status=ended.status, tail=output.tail())
+            return Ran(status=ended.status, tail=its_output.tail())
 
         def say(line: str) -> None:
             output.feed(Stream.STDOUT, f"{line}\n".encode())

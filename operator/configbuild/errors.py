@@ -6,7 +6,7 @@ A room that has errors of its own derives them from these (``TreeError``, ``Inte
 
     ConfigBuildError
     ├── SpecError                a field of the spec is wrong; names the field
-    │   └── SourceKindError      a kind of source this version does not build from
+    │   └── SourceKindError      a kind of source this operator cannot build from
     ├── SourceError              the source cannot be resolved now (``SourceUnavailable``)
     ├── StepError                a step of a build ended badly
     │   ├── CommandError         a command exited non-zero or by a signal
@@ -55,7 +55,7 @@ class SpecError(ConfigBuildError):
 
 
 class SourceKindError(SpecError):
-    """The spec names a kind of source that this version of the operator does not build from."""
+    """The spec names a kind of source that this operator lacks a program for."""
 
     reason = "SourceKindUnavailable"
 

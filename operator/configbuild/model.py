@@ -168,7 +168,26 @@ class ArchiveSource:
     path: str = "."
 
 
-RemoteSource = ArchiveSource
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitSource:
+    """A source tree at ``path`` in a Git repository.
+
+    ``ref`` is a whole reference (``refs/heads/…``, ``refs/tags/…``) or a whole commit id.
+    ``secret`` names a Secret with credentials.
+    """
+
+    url: str
+    ref: str
+    path: str = "."
+    secret: str | None = None
+
+    @property
+    def commit(self) -> str | None:
+        """The commit, where the spec names one itself."""
+        return None if self.ref.startswith("refs/") else self.ref
+
+
+RemoteSource = ArchiveSource | GitSource
 EngineSource = RequirementSource | PathSource
 ConfigSource = RequirementSource | PathSource | ConfigMapSource | RemoteSource
 

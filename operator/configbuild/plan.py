@@ -24,6 +24,7 @@ from configbuild.model import (
     BuildSpec,
     ConfigMapSource,
     ConfigSource,
+    GitSource,
     PathSource,
     RemoteSource,
     RequirementSource,
@@ -179,6 +180,9 @@ def _words(source: ConfigSource) -> str:
             return f"from source tree {path}"
         case ConfigMapSource(name=name):
             return f"from ConfigMap {name}"
+        case GitSource(url=url, ref=ref):
+            what = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+            return f"from {what} of {url}"
         case ArchiveSource(url=url):
             return f"from archive {url}"
         case _:

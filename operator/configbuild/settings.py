@@ -10,6 +10,7 @@ import ipaddress
 import os
 import sys
 from pathlib import Path
+from shutil import which
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -61,6 +62,10 @@ class Settings(BaseSettings):
     )
     uv_bin: Path = Field(
         default_factory=lambda: Path(find_uv_bin()), description="The uv that installs."
+    )
+    git_bin: Path = Field(
+        default_factory=lambda: Path(which("git") or "/usr/bin/git"),
+        description="The git that fetches git sources: 2.37 or later.",
     )
     engine_spec: str | None = Field(
         None, description="Engine of specs that name none: a PEP 508 requirement."

@@ -30,6 +30,7 @@ class HttpsUrl:
     text: str
     host: str
     port: int
+    rest: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -43,7 +44,13 @@ class HttpsUrl:
             text=text,
             host=_normal(found["host"]),
             port=_port(found["port"]),
+            rest=found["rest"] or "",
         )
+
+    @property
+    def canonical(self) -> str:
+        """The URL with its host in normal form."""
+        return f"https://{self.authority}{self.rest}"
 
     @property
     def authority(self) -> str:

@@ -227,10 +227,16 @@ def test_failing_install_shows_its_last_lines_and_spares_the_active_build(
         ),
         pytest.param({**SPEC, "python": "3.99"}, "PythonUnavailable", "spec.python", id="python"),
         pytest.param(
-            {**SPEC, "config": {"git": {"url": "https://git.example/x", "ref": {"tag": "v1"}}}},
-            "SourceKindUnavailable",
-            "spec.config.git",
-            id="git",
+            {**SPEC, "config": {"git": {"url": "https://127.0.0.1/x", "ref": {"tag": "v1"}}}},
+            "HostNotAllowed",
+            "spec.config.git.url",
+            id="git of a host that is not public",
+        ),
+        pytest.param(
+            {**SPEC, "config": {"archive": {"url": "https://[::1]/x", "sha256": "0" * 64}}},
+            "HostNotAllowed",
+            "spec.config.archive.url",
+            id="archive of a host that is not public",
         ),
     ],
 )
@@ -306,6 +312,11 @@ def test_no_permission_is_missing_and_none_is_needless(operator: Operator, tmp_p
     )
     gate.open_for_good()
     operator.wait_for("rules", "Ready")
+    # The one permission that only some objects need.
+    private = {"url": "https://git.example/x", "ref": {"tag": "v1"}, "secretRef": {"name": "none"}}
+    operator.apply("private", {**SPEC, "config": {"git": private}})
+    stalled = condition_of(operator.wait_for("private", "Stalled"), "Stalled")
+    assert stalled["reason"] == "SecretNotFound"
     with operator.client() as client:
         client.post(_builds(operator, "nowhere"), json={})
     operator.kill()

@@ -229,6 +229,7 @@ def _ambiguous_urls() -> list[BadSpec]:
         "dash first": "https://--upload-pack=x/y",
     }
     fields: dict[str, Make] = {
+        "spec.config.git.url": lambda text: _git(url=text),
         "spec.config.archive.url": lambda text: _archive(url=text),
         "spec.install.index.url": lambda text: _index(url=text),
         "spec.install.index.extraUrls[0]": lambda text: _index(extraUrls=[text]),
@@ -236,6 +237,46 @@ def _ambiguous_urls() -> list[BadSpec]:
     return [
         _bad(f"{field} with {name}", make(text), field, "")
         for field, make in fields.items()
+        for name, text in texts.items()
+    ]
+
+
+def _bad_refs() -> list[BadSpec]:
+    """Names that git check-ref-format refuses, and some that it does not have to see."""
+    texts = {
+        "option": "--upload-pack=touch x",
+        "dash": "-",
+        "two dots": "a..b",
+        "range": "main...other",
+        "reflog": "main@{1}",
+        "parent": "main^",
+        "ancestor": "main~1",
+        "path": "main:pyproject.toml",
+        "pattern": "*",
+        "question mark": "m?in",
+        "bracket": "m[a]in",
+        "backslash": "m\\ain",
+        "space": "a b",
+        "newline": "main\n",
+        "escape": "main\u001b[0m",
+        "slash first": "/main",
+        "slash last": "main/",
+        "two slashes": "a//b",
+        "dot first": ".main",
+        "dot first further in": "a/.main",
+        "dot last": "main.",
+        "lock": "main.lock",
+        "lock further in": "main.lock/b",
+        "parent folder": "../main",
+    }
+    return [
+        _bad(
+            f"{kind} with {name}",
+            _git(ref={kind: text}),
+            f"spec.config.git.ref.{kind}",
+            "is no name that Git allows",
+        )
+        for kind in ("branch", "tag")
         for name, text in texts.items()
     ]
 
@@ -535,8 +576,8 @@ REFUSED_BY_OPERATOR: list[BadSpec] = [
         "spec.config.path",
         "control character",
     ),
-    _bad("Git source", _git(), "spec.config.git", "does not build from a git source"),
     *_ambiguous_urls(),
+    *_bad_refs(),
     _bad("timeout above the ceiling", _with(timeout="2h"), "spec.timeout", "2h is above"),
     _bad(
         "index with credentials",

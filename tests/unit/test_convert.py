@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from configbuild.errors import SpecError
 from configbuild.model import (
+    ArchiveSource,
     BuildSpec,
     ConfigMapItem,
     ConfigMapSource,
+    GitSource,
     IndexOptions,
     Installer,
     InstallOptions,
@@ -237,3 +240,54 @@ def test_items_that_are_taken_can_all_be_written(items: list[dict[str, str]]) ->
     written = [item.path for item in source.items]
     assert len(set(written)) == len(written) == len(items)
     assert not any(other.startswith(f"{path}/") for path in written for other in written)
+
+
+@pytest.mark.parametrize(
+    ("declared", "ref"),
+    [
+        ({"branch": "main"}, "refs/heads/main"),
+        ({"branch": "team/größe-1.2_x"}, "refs/heads/team/größe-1.2_x"),
+        ({"branch": "refs/tags/v1"}, "refs/heads/refs/tags/v1"),
+        ({"branch": "@"}, "refs/heads/@"),
+        ({"tag": "v1.0"}, "refs/tags/v1.0"),
+        ({"commit": "0" * 40}, "0" * 40),
+        ({"commit": "a" * 64}, "a" * 64),
+    ],
+)
+def test_branch_and_tag_are_whole_references(declared: dict[str, str], ref: str) -> None:
+    git = {
+        "url": "https://git.example/x",
+        "ref": declared,
+        "path": "./a/",
+        "secretRef": {"name": "s"},
+    }
+
+    assert resolve({"config": {"git": git}}).config == GitSource(
+        url="https://git.example/x", ref=ref, path="a", secret="s"
+    )
+
+
+def test_archive_is_taken_with_its_folder_in_normal_form() -> None:
+    archive = {"url": "https://a.example/x.zip?y=1", "sha256": "0" * 64}
+
+    assert resolve({"config": {"archive": archive}}).config == ArchiveSource(
+        url="https://a.example/x.zip?y=1", sha256="0" * 64, path="."
+    )
+    below = resolve({"config": {"archive": {**archive, "path": "a//b/."}}}).config
+    assert below == ArchiveSource(url="https://a.example/x.zip?y=1", sha256="0" * 64, path="a/b")
+
+
+REFS = st.text(st.sampled_from("ab-./\\@{}~^:?*[ \n\x7fä,=;"), min_size=1, max_size=12)
+
+
+@DETERMINED
+@given(REFS)
+def test_reference_that_is_taken_is_one_that_git_allows(name: str) -> None:
+    git = {"url": "https://git.example/x", "ref": {"branch": name}}
+    try:
+        found = resolve({"config": {"git": git}}).config
+    except SpecError:
+        return
+    assert isinstance(found, GitSource)
+    check = subprocess.run(["git", "check-ref-format", found.ref], check=False)
+    assert check.returncode == 0

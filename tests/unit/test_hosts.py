@@ -73,7 +73,7 @@ def test_address_that_is_nearer_or_leads_elsewhere_is_not_public(address: str) -
 
 def test_public_host_is_admitted_with_all_its_addresses() -> None:
     assert admit(rules(PUBLIC, PUBLIC_6)) == Admitted(
-        url=HttpsUrl(text="https://git.example/x", host="git.example", port=443),
+        url=HttpsUrl.parse("https://git.example/x"),
         addresses=(PUBLIC, PUBLIC_6),
     )
 

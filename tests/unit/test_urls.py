@@ -24,7 +24,10 @@ from tests.unit.examples import DETERMINED
     ],
 )
 def test_plain_url_is_taken_apart(text: str, host: str, port: int) -> None:
-    assert HttpsUrl.parse(text) == HttpsUrl(text=text, host=host, port=port)
+    url = HttpsUrl.parse(text)
+
+    assert (url.text, url.host, url.port) == (text, host, port)
+    assert HttpsUrl.parse(url.canonical).canonical == url.canonical
 
 
 @pytest.mark.parametrize(

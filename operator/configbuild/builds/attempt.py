@@ -47,6 +47,7 @@ class Attempt:
         self.end: Event | None = None
         self.ended = asyncio.Event()
         self._changed = changed
+        self._redactor = Redactor(request.sources.secrets)
         self._canceled: Outcome | None = None
         self._engine: asyncio.Task[Outcome] | None = None
         created = journal.append(
@@ -116,7 +117,7 @@ class Attempt:
 
     def step_output(self, step: Step) -> StepOutput:
         """Open the log of a step; see :class:`configbuild.engine.BuildReport`."""
-        return StepLog(self.journal, step=step, redactor=Redactor(()))
+        return StepLog(self.journal, step=step, redactor=self._redactor)
 
     def sync(self) -> None:
         """Bring the journal to disk; see :class:`configbuild.engine.BuildReport`."""

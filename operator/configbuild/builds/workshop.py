@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from configbuild.builds.inquiry import inquire
 from configbuild.builds.state import Declared
 from configbuild.cage import Limits
 from configbuild.engine import BuildRequest
@@ -18,7 +19,15 @@ from configbuild.layout import Layout
 from configbuild.model import BuildId, BuildSpec, Trigger
 from configbuild.resource.convert import SpecDefaults, parse_spec, resolve_spec
 from configbuild.settings import Settings
-from configbuild.sources import ConfigMaps, HostRules, ResolvedSources, SourceResolver
+from configbuild.sources import (
+    ConfigMaps,
+    Git,
+    HostRules,
+    NoSecrets,
+    ResolvedSources,
+    Secrets,
+    SourceResolver,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +136,14 @@ def make_workshop(settings: Settings) -> Workshop:
     )
 
 
-def make_reader(settings: Settings, interpreters: Interpreters, config_maps: ConfigMaps) -> Reader:
+def make_reader(
+    settings: Settings,
+    interpreters: Interpreters,
+    config_maps: ConfigMaps,
+    secrets: Secrets | None = None,
+) -> Reader:
     """Put together what reads declarations, by the operator's settings."""
+    trusted = os.environ.get("SSL_CERT_FILE")
     return Reader(
         defaults=settings.spec_defaults(interpreters.default.minor),
         interpreters=interpreters,
@@ -137,5 +152,8 @@ def make_reader(settings: Settings, interpreters: Interpreters, config_maps: Con
             config_maps=config_maps,
             limits=settings.source_limits,
             hosts=HostRules(allowed=settings.allowed_hosts),
+            secrets=secrets or NoSecrets(),
+            git=Git(program=settings.git_bin, ca_file=Path(trusted) if trusted else None),
+            run=inquire,
         ),
     )

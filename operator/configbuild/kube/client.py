@@ -21,7 +21,7 @@ from configbuild.errors import ClusterError, SourceError
 from configbuild.kube.rest import FAILURES, Asked, Rest, tell_nobody, words_of
 from configbuild.model import BuildId, ConfigKey
 from configbuild.resource import GROUP, PLURAL, VERSION
-from configbuild.sources import ConfigMapContent
+from configbuild.sources import ConfigMapContent, SecretContent
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ _ALL = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 _OF_NAMESPACE = f"/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/{PLURAL}"
 _ONE = f"{_OF_NAMESPACE}/{{name}}"
 _CONFIG_MAP = "/api/v1/namespaces/{namespace}/configmaps/{name}"
+_SECRET = "/api/v1/namespaces/{namespace}/secrets/{name}"
 _PODS = "/api/v1/namespaces/{namespace}/pods"
 _EVENTS = "/api/v1/namespaces/{namespace}/events"
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -121,7 +122,7 @@ def _token_of_file(kubeconfig: Path) -> Callable[[Configuration], Awaitable[None
 
 
 class Cluster:
-    """A client for one API server; also where the ConfigMaps of sources come from."""
+    """A client for one API server; also where ConfigMaps and Secrets of sources come from."""
 
     def __init__(self, configuration: Configuration, *, asked: Asked = tell_nobody) -> None:
         self._rest = Rest(configuration, asked=asked)
@@ -231,6 +232,21 @@ class Cluster:
                 key: base64.b64decode(value)
                 for key, value in (found.get("binaryData") or {}).items()
             },
+        )
+
+    async def secret(self, namespace: str, name: str) -> SecretContent | None:
+        """Read a Secret; see :class:`configbuild.sources.Secrets`. Nothing of it is kept here."""
+        try:
+            found = await self._rest.get(_SECRET, {"namespace": namespace, "name": name})
+        except NotFoundException:
+            return None
+        except ForbiddenException as error:
+            raise _permission("get secrets", namespace) from error
+        except FAILURES as error:
+            raise ClusterError(f"Secret {name!r} could not be read: {words_of(error)}") from error
+        return SecretContent(
+            data={key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()},
+            annotations=found["metadata"].get("annotations") or {},
         )
 
     async def worn(self, namespace: str) -> set[BuildId] | None:

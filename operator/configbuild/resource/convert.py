@@ -8,6 +8,7 @@ field as it stands in the manifest.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from configbuild.durations import format_duration, parse_duration
-from configbuild.errors import SourceKindError, SpecError
+from configbuild.errors import SpecError
 from configbuild.model import (
     ArchiveSource,
     BuildSpec,
@@ -23,6 +24,7 @@ from configbuild.model import (
     ConfigMapSource,
     ConfigSource,
     EngineSource,
+    GitSource,
     IndexOptions,
     Installer,
     InstallOptions,
@@ -35,6 +37,8 @@ from configbuild.resource.schema import (
     ConfigBuildSpec,
     ConfigSpec,
     EngineSpec,
+    GitRefSpec,
+    GitSpec,
     InstallSpec,
 )
 from configbuild.urls import HttpsUrl
@@ -121,11 +125,31 @@ def _config(declared: ConfigSpec) -> ConfigSource:
         return ConfigMapSource(name=source.name, items=items, archive_key=source.archive_key)
     if declared.archive is not None:
         return _archive(declared.archive)
-    raise SourceKindError(
-        "spec.config.git",
-        "this version of the operator does not build from a git source; use configMap,"
-        " requirement or path",
+    assert declared.git is not None
+    return _git(declared.git)
+
+
+def _git(declared: GitSpec) -> GitSource:
+    field = "spec.config.git"
+    return GitSource(
+        url=_url(declared.url, f"{field}.url"),
+        ref=_ref(declared.ref, f"{field}.ref"),
+        path=_tree_path(declared.path or ".", f"{field}.path"),
+        secret=declared.secret_ref.name if declared.secret_ref is not None else None,
     )
+
+
+def _ref(declared: GitRefSpec, field: str) -> str:
+    """Write a branch or tag as a whole reference, so that it is never an option or a pattern."""
+    if declared.commit is not None:
+        return declared.commit
+    if declared.branch is not None:
+        ref, field = f"refs/heads/{declared.branch}", f"{field}.branch"
+    else:
+        ref, field = f"refs/tags/{declared.tag}", f"{field}.tag"
+    if not _IS_REF.fullmatch(ref):
+        raise SpecError(field, "is no name that Git allows; see git check-ref-format")
+    return ref
 
 
 def _archive(declared: ArchiveSpec) -> ArchiveSource:
@@ -144,6 +168,12 @@ def _url(text: str, field: str) -> str:
     except ValueError as error:
         raise SpecError(field, str(error)) from None
 
+
+# git-check-ref-format(1): no part begins with a dot or ends in .lock; nowhere "..", "@{", a space,
+# a control character or one of ~^:?*[\; no dot at the end, no empty part. And no dash in front.
+_IS_REF = re.compile(
+    r"(?!.*(?:\.\.|@\{|/\.|\.lock(?:/|$)|//))refs/(?:heads|tags)/(?!-)[^\x00-\x20\x7f~^:?*\[\\]+(?<![./])"
+)
 
 _ITEMS = "spec.config.configMap.items"
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import assert_never
 
 from configbuild.archives import Limits
-from configbuild.errors import SourceError, SpecError
+from configbuild.errors import SourceError, SourceKindError, SpecError
 from configbuild.layout import Layout
 from configbuild.model import (
     ArchiveSource,
     BuildSpec,
     ConfigMapSource,
     EngineSource,
+    GitSource,
     PathSource,
     RequirementSource,
 )
 from configbuild.sources.archive import ArchiveTree
 from configbuild.sources.config_maps import ConfigMaps, config_map_tree
+from configbuild.sources.git import Git, Repository
 from configbuild.sources.hosts import HostRules
-from configbuild.sources.remote import RemoteTree
+from configbuild.sources.remote import RemoteTree, Run
+from configbuild.sources.secrets import NoSecrets, Secrets, read_credentials
 from configbuild.trees import DirectoryTree, Tree, TreeError
+from configbuild.urls import HttpsUrl
 
 # Reading a ConfigMap takes milliseconds, a tree of 128 MiB some seconds: beyond this the API server
 # or the volume is in trouble, and waiting would only hide it.
@@ -47,6 +52,11 @@ class ResolvedSources:
         return None if tree is None else tree.digest
 
     @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """Values that no log may show."""
+        return () if self.remote is None else tuple(self.remote.secrets)
+
+    @property
     def moving(self) -> bool:
         """Whether a source can change without the spec."""
         trees = self.engine is not None or self.config is not None
@@ -61,6 +71,9 @@ class SourceResolver:
     config_maps: ConfigMaps
     limits: Limits = field(default_factory=Limits)
     hosts: HostRules = field(default_factory=HostRules)
+    secrets: Secrets = field(default_factory=NoSecrets)
+    git: Git | None = None
+    run: Run | None = None
 
     async def resolve(self, namespace: str, spec: BuildSpec) -> ResolvedSources:
         """Resolve both sources of a spec.
@@ -93,15 +106,37 @@ class SourceResolver:
 
     async def _one_by_one(self, namespace: str, spec: BuildSpec) -> ResolvedSources:
         engine = await self._tree(namespace, spec.engine, "spec.engine")
-        if isinstance(spec.config, ArchiveSource):
-            remote = await self._archive(spec.config)
-            return ResolvedSources(engine=engine, config=None, remote=remote)
+        match spec.config:
+            case ArchiveSource():
+                remote = await self._archive(spec.config)
+                return ResolvedSources(engine=engine, config=None, remote=remote)
+            case GitSource():
+                remote = await self._git(namespace, spec.config)
+                return ResolvedSources(engine=engine, config=None, remote=remote)
         config = await self._tree(namespace, spec.config, "spec.config")
         return ResolvedSources(engine=engine, config=config)
 
     async def _archive(self, source: ArchiveSource) -> RemoteTree:
         await self.hosts.refuse_early(source.url, "spec.config.archive.url")
         return ArchiveTree(source=source, hosts=self.hosts, limits=self.limits)
+
+    async def _git(self, namespace: str, source: GitSource) -> RemoteTree:
+        if self.git is None or self.run is None:
+            raise SourceKindError("spec.config.git", "is not built from here: there is no git")
+        credentials = None
+        if source.secret is not None:
+            field = "spec.config.git.secretRef"
+            credentials = await read_credentials(self.secrets, namespace, source.secret, field)
+            credentials.require(HttpsUrl.parse(source.url), field)
+        repository = Repository(
+            source=source,
+            git=self.git,
+            hosts=self.hosts,
+            limits=self.limits,
+            credentials=credentials,
+        )
+        with TemporaryDirectory(prefix="configbuild-git-") as directory:
+            return await repository.resolve(self.run, Path(directory))
 
     async def _tree(
         self, namespace: str, source: EngineSource | ConfigMapSource, field: str
