@@ -6,6 +6,7 @@ import typer
 
 from configbuild.cli.common import run_app
 from configbuild.cli.object_commands import activate, describe_one, explain_one, list_them, top
+from configbuild.cli.run_command import run
 from configbuild.cli.server_commands import build, cancel, logs
 
 _COMMAND = "kubectl configbuild"
@@ -53,6 +54,7 @@ app.command()(cancel)
 app.command()(activate)
 app.command(name="explain")(explain_one)
 app.command()(top)
+app.command()(run)
 
 
 def main() -> None:
