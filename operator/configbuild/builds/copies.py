@@ -79,7 +79,7 @@ class LogCopies:
         """Copy the log of a build that has ended, unless that was done, or there is no journal."""
         done = record.log is not None and record.log.complete
         if not done and self._journals.exists(record.id):
-            self._start(owner, self._copy_in_turn(owner))
+            self._start(owner, self._copy_in_turn(owner, record.log))
 
     def forget(self, record: BuildRecord) -> None:
         """Remove the copy of a log that is kept no longer."""
@@ -108,12 +108,12 @@ class LogCopies:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the log of %s is not copied", owner.build_id, exc_info=error)
 
-    async def _copy_in_turn(self, owner: LogOwner) -> None:
+    async def _copy_in_turn(self, owner: LogOwner, earlier: StoredLog | None) -> None:
         async with self._catching_up:
-            await self._copy(owner)
+            await self._copy(owner, earlier)
 
-    async def _copy(self, owner: LogOwner) -> None:
-        copy = self._store.begin(owner)
+    async def _copy(self, owner: LogOwner, earlier: StoredLog | None = None) -> None:
+        copy = self._store.begin(owner, earlier)
         with suppress(NotFoundError):  # kept no longer
             await self._follow(owner, copy)
             await self._persist(owner, copy)

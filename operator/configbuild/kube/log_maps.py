@@ -2,8 +2,8 @@
 
 Each chunk is a ConfigMap of the config's namespace, owned by the ConfigBuild, so that it goes with
 it. A chunk that is final is immutable. What a reader takes for a log is what status lists: a
-ConfigMap of that name with another uid or other data was not written by the operator, and counts as
-none.
+ConfigMap of that name with another uid or other data was not written by the operator, and counts
+for nothing.
 
 Source: Kubernetes ConfigMap v1 (at most 1 MiB of data, ``immutable``).
 """
@@ -11,7 +11,7 @@ Source: Kubernetes ConfigMap v1 (at most 1 MiB of data, ``immutable``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from kubernetes.aio.client.exceptions import (
@@ -47,9 +47,9 @@ class LogMaps:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
 
-    def begin(self, owner: LogOwner) -> LogMapCopy:
+    def begin(self, owner: LogOwner, earlier: StoredLog | None = None) -> LogMapCopy:
         """See :meth:`.LogStore.begin`."""
-        return LogMapCopy(self._rest, owner)
+        return LogMapCopy(self._rest, owner, earlier.chunks if earlier is not None else ())
 
     async def read(
         self, owner: LogOwner, stored: StoredLog, after_id: int = 0
@@ -80,9 +80,10 @@ class LogMaps:
 class LogMapCopy:
     """A copy while it is made; see :class:`~configbuild.logstore.LogCopy`."""
 
-    def __init__(self, rest: Rest, owner: LogOwner) -> None:
+    def __init__(self, rest: Rest, owner: LogOwner, earlier: Sequence[Chunk] = ()) -> None:
         self._rest = rest
         self._owner = owner
+        self._earlier = list(earlier)
         self._log = ChunkedLog()
         self._chunks: dict[int, Chunk] = {}
         self._complete = False
@@ -113,11 +114,17 @@ class LogMapCopy:
         )
 
     async def _send(self, *, final: bool) -> None:
+        # First of all: once status lists other chunks, nobody remembers these.
+        while self._earlier:
+            chunk = self._earlier[-1]
+            await _delete(self._rest, self._owner, chunk.name, uid=chunk.uid)
+            self._earlier.pop()
         for number in self._log.dropped():
             await _delete(self._rest, self._owner, self._name(number))
             self._chunks.pop(number, None)
             self._log.removed(number)
         for content in await asyncio.to_thread(lambda: list(self._log.changed(final=final))):
+            self._log.sent(content)
             self._chunks[content.number] = await self._put(content)
             self._log.written(content)
 

@@ -26,6 +26,12 @@ LIMIT_BYTES = 1024 * 1024
 # 1 MiB takes 2 % less).
 _CHUNK_BYTES = 112 * 1024
 
+# Lines that are all alike compress a hundredfold and more, and who reads a chunk holds its lines.
+_CHUNK_LINES_BYTES = 4 * 1024 * 1024
+
+_CHUNKS = 30
+"""Chunks at most, besides the one that is open and the middle: status has room for 32."""
+
 # So much is compressed at once, hence a chunk may be too long by what this may take.
 _PIECE_BYTES = 64 * 1024
 
@@ -54,12 +60,19 @@ class _Open:
         # Level 6 takes twice the time of level 1 and a fifth less room, of which there is little.
         self._compressor = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
         self.size = 0
+        self.lines_size = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be added."""
+        return self.size >= _CHUNK_BYTES or self.lines_size >= _CHUNK_LINES_BYTES
 
     def add(self, lines: bytes) -> None:
         """Add lines."""
         part = self._compressor.compress(lines)
         self._parts.append(part)
         self.size += len(part)
+        self.lines_size += len(lines)
         self.changed = True
 
     def data(self) -> bytes:
@@ -79,7 +92,7 @@ class ChunkedLog:
         self._middle = b""
         self._middle_changed = False
         self._unwritten: set[int] = set()
-        self._written: set[int] = set()
+        self._sent: set[int] = set()
         self._dropped: list[int] = []
 
     @property
@@ -90,14 +103,14 @@ class ChunkedLog:
     def numbers(self) -> list[int]:
         """List the chunks that there are, in order."""
         middle = [self._middle_number] if self._middle and self._middle_number is not None else []
-        opened = [self._open.number] if self._open.size or self._open.changed else []
+        opened = [self._open.number] if self._open.lines_size else []
         return sorted([*self._full, *middle, *opened])
 
     def add(self, lines: bytes) -> None:
         """Take whole lines."""
-        for piece in _pieces(lines):
+        for piece in pieces(lines):
             self._open.add(piece)
-            if self._open.size >= _CHUNK_BYTES:
+            if self._open.is_full:
                 self._close()
 
     def changed(self, *, final: bool = False) -> Iterator[ChunkContent]:
@@ -107,20 +120,23 @@ class ChunkedLog:
         if self._middle_number is not None and self._middle and (self._middle_changed or final):
             data = zlib.compress(self._middle, 6, _GZIP)
             yield ChunkContent(number=self._middle_number, data=data, final=final)
-        if self._open.changed or (final and self._open.size):
+        if self._open.changed or (final and self._open.lines_size):
             yield ChunkContent(number=self._open.number, data=self._open.data(), final=final)
+
+    def sent(self, chunk: ChunkContent) -> None:
+        """Take note that a chunk is sent, hence may be there from now on."""
+        self._sent.add(chunk.number)
 
     def written(self, chunk: ChunkContent) -> None:
         """Take note that a chunk was written."""
         self._unwritten.discard(chunk.number)
-        self._written.add(chunk.number)
         if chunk.number == self._middle_number:
             self._middle_changed = False
         if chunk.number == self._open.number:
             self._open.changed = False
 
     def dropped(self) -> list[int]:
-        """List the chunks that were written and are no more."""
+        """List the chunks that may be there and are wanted no more."""
         return list(self._dropped)
 
     def removed(self, number: int) -> None:
@@ -134,14 +150,15 @@ class ChunkedLog:
         following = full.number + 1
         if self._middle_number is None:
             self._head_bytes += len(self._full[full.number])
-            if self._head_bytes + _ROOM_BYTES > self._limit_bytes // 2:
+            is_long = self._head_bytes + _ROOM_BYTES > self._limit_bytes // 2
+            if is_long or len(self._full) >= _CHUNKS // 2:
                 self._middle_number = following
                 following += 1
         self._open = _Open(following)
         self._make_room()
 
     def _make_room(self) -> None:
-        while self._size() + _ROOM_BYTES > self._limit_bytes:
+        while self._size() + _ROOM_BYTES > self._limit_bytes or len(self._full) > _CHUNKS:
             tail = [number for number in self._full if self._is_tail(number)]
             if not tail:
                 return
@@ -152,7 +169,7 @@ class ChunkedLog:
         self._middle = without_logs(lines, 0, len(lines))
         self._middle_changed = True
         self._unwritten.discard(number)
-        if number in self._written:
+        if number in self._sent:
             self._dropped.append(number)
 
     def _size(self) -> int:
@@ -162,7 +179,7 @@ class ChunkedLog:
         return self._middle_number is not None and number > self._middle_number
 
 
-def _pieces(lines: bytes) -> Iterator[bytes]:
+def pieces(lines: bytes) -> Iterator[bytes]:
     """Cut lines into pieces of about :data:`_PIECE_BYTES`, at their borders."""
     begin = 0
     while begin < len(lines):

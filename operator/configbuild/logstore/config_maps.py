@@ -22,7 +22,7 @@ DATA_KEY = "events.ndjson.gz"
 _GZIP = 16 + zlib.MAX_WBITS
 
 # What has the right hash was made by the operator, and none of its chunks has more.
-_MAX_LINES_BYTES = 64 * 1024 * 1024
+_MAX_LINES_BYTES = 8 * 1024 * 1024
 
 
 def body_of(data: bytes, *, final: bool) -> dict[str, Any]:

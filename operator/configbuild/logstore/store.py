@@ -46,8 +46,11 @@ class LogCopy(Protocol):
 class LogStore(Protocol):
     """Where copies of logs are."""
 
-    def begin(self, owner: LogOwner) -> LogCopy:
-        """Begin the copy of a log; what an earlier one of the same build left is replaced."""
+    def begin(self, owner: LogOwner, earlier: StoredLog | None = None) -> LogCopy:
+        """Begin the copy of a log, in the place of an earlier one of the same build.
+
+        ``earlier`` is what is remembered of that, if anything is.
+        """
 
     def read(
         self, owner: LogOwner, stored: StoredLog, after_id: int = 0
