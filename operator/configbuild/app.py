@@ -43,6 +43,7 @@ from configbuild.logstore import LogStore
 from configbuild.metrics import Metrics, measure
 from configbuild.metrics.words import SandboxState
 from configbuild.settings import Settings
+from configbuild.valkey_store import make_valkey_store
 from configbuild.web.access import Access
 from configbuild.web.app import create_app, operator_version
 from configbuild.web.certificates import Authority, Files
@@ -90,8 +91,11 @@ async def run_operator(settings: Settings, *, namespaces: Sequence[str]) -> None
         await asyncio.to_thread(remove_tree, settings.layout.scratch_root)
         interpreters = await probe([settings.python_bin, *settings.python_bins])
         metrics = _metrics(settings)
-        async with Cluster(await load_configuration(), asked=metrics.asked) as cluster:
-            await _operate(settings, namespaces, interpreters, cluster, metrics, stop)
+        async with (
+            Cluster(await load_configuration(), asked=metrics.asked) as cluster,
+            _log_store(settings, cluster) as log_store,
+        ):
+            await _operate(settings, namespaces, interpreters, cluster, log_store, metrics, stop)
 
 
 async def _operate(
@@ -99,6 +103,7 @@ async def _operate(
     namespaces: Sequence[str],
     interpreters: Interpreters,
     cluster: Cluster,
+    log_store: LogStore | None,
     metrics: Metrics,
     stop: asyncio.Event,
 ) -> None:
@@ -121,7 +126,7 @@ async def _operate(
             keep_replaced_s=settings.replaced_keep_seconds,
             orphan_grace_s=settings.orphan_grace_seconds,
         ),
-        log_store=_log_store(settings, cluster),
+        log_store=log_store,
         ended=metrics.ended,
     )
     reconciler.builds = builds
@@ -167,9 +172,20 @@ async def _operate(
         await reconciler.status_writer.flush()
 
 
-def _log_store(settings: Settings, cluster: Cluster) -> LogStore | None:
-    """Choose where copies of logs are."""
-    return log_maps.LogMaps(cluster.rest) if settings.log_store == "configmap" else None
+@asynccontextmanager
+async def _log_store(settings: Settings, cluster: Cluster) -> AsyncIterator[LogStore | None]:
+    """Choose where copies of logs are, and let go of it in the end."""
+    match settings.log_store:
+        case "configmap":
+            yield log_maps.LogMaps(cluster.rest)
+        case "valkey":
+            store = make_valkey_store(settings)
+            try:
+                yield store
+            finally:
+                await store.close()
+        case "off":
+            yield None
 
 
 def _rights(settings: Settings) -> Sequence[Right]:

@@ -23,6 +23,7 @@ from configbuild.layout import Layout
 from configbuild.model import Installer
 from configbuild.resource.convert import SpecDefaults
 from configbuild.urls import HostPattern, parse_patterns
+from configbuild.valkey_address import ValkeyAddress
 
 _DATA = Path("/var/lib/configbuild")
 _MIB = 1024**2
@@ -136,6 +137,27 @@ class Settings(BaseSettings):
         description="Size of a build's journal at most; beyond it lines of the middle are left out."
         " So much is what a person may still search, and what a volume holds by the hundred.",
     )
+    valkey_url: str | None = Field(
+        None, description="The Valkey server of ADE_LOG_STORE=valkey; without a password."
+    )
+    valkey_password_file: Path | None = Field(
+        None, description="A file with its password, read for each connection."
+    )
+    valkey_ca_file: Path | None = Field(
+        None, description="Who signs for it (PEM); unset: whom the system trusts."
+    )
+    valkey_log_limit_bytes: int = Field(
+        16 * 1024 * 1024,
+        ge=256 * 1024,
+        description="Compressed size of a log there at most. A journal at its limit takes a third"
+        " of it, so that it is for noise that does not compress.",
+    )
+    valkey_keep_days: float = Field(
+        90,
+        gt=0,
+        description="When a log expires there that nobody removed; those of environments in use do"
+        " so too, hence long after retention.",
+    )
     relist_seconds: float = Field(
         300, gt=0, description="How often all objects are listed, to notice what a watch missed."
     )
@@ -239,6 +261,21 @@ class Settings(BaseSettings):
         if value != "localhost":
             ipaddress.ip_address(value)
         return value
+
+    @field_validator("valkey_url")
+    @classmethod
+    def _is_valkey(cls, value: str | None) -> str | None:
+        if value is not None:
+            ValkeyAddress.parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _names_its_log_store(self) -> Self:
+        if self.log_store == "valkey" and self.valkey_url is None:
+            raise ValueError("ADE_LOG_STORE=valkey: set ADE_VALKEY_URL as well")
+        if self.valkey_ca_file is not None and not (self.valkey_url or "").startswith("valkeys:"):
+            raise ValueError("ADE_VALKEY_CA_FILE: that is for valkeys:// in ADE_VALKEY_URL")
+        return self
 
     @model_validator(mode="after")
     def _is_guarded(self) -> Self:
