@@ -24,6 +24,7 @@ from prometheus_client import REGISTRY
 from configbuild.builds.retention import Rules
 from configbuild.builds.service import Builds
 from configbuild.builds.workshop import make_reader, make_workshop
+from configbuild.caches import keep_trimmed
 from configbuild.confinement import gaps, problem
 from configbuild.errors import ClusterError, ConfigBuildError
 from configbuild.files import file_lock, remove_tree
@@ -155,6 +156,14 @@ async def _operate(
         group.create_task(builds.run(), name="builds")
         group.create_task(reconciler.run(), name="reconciler")
         group.create_task(watcher.run(), name="watch")
+        group.create_task(
+            keep_trimmed(
+                settings.layout.cache,
+                limit_bytes=settings.cache_limit_bytes,
+                interval_s=settings.relist_seconds,
+            ),
+            name="caches",
+        )
         group.create_task(
             serve(
                 app,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from configbuild.caches import hold
 from configbuild.cage import Cage, Limits
 from configbuild.durations import format_duration
 from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError, StepError
@@ -23,7 +25,13 @@ from configbuild.events import Body, BuildStep, rfc3339
 from configbuild.failures import describe_failure, passing_reason
 from configbuild.files import remove_tree
 from configbuild.fingerprint import Fingerprint
-from configbuild.installers import Argument, PlannedCommand, Toolchain, WheelIn
+from configbuild.installers import (
+    Argument,
+    PlannedCommand,
+    Toolchain,
+    WheelIn,
+    lacks_wheels,
+)
 from configbuild.layout import BuildPaths
 from configbuild.model import (
     BuildId,
@@ -37,7 +45,7 @@ from configbuild.model import (
 )
 from configbuild.outcome import BuiltVenv
 from configbuild.plan import PlannedStep, make_plan
-from configbuild.process import Command, Launcher
+from configbuild.process import Command, CommandExit, Launcher
 from configbuild.receipt import (
     SCHEMA,
     CommandRecord,
@@ -50,6 +58,8 @@ from configbuild.receipt import (
 from configbuild.requirements import requirement_name
 from configbuild.sandbox import environment_for, make_cage, step_environment
 from configbuild.sources import Ran, ResolvedSources, Workplace
+from configbuild.trees import Tree
+from configbuild.wheels import KeptWheels, wheel_key
 
 # How many of a command's last lines a failure's message quotes: enough for the error of pip or uv,
 # few enough for a status that stays small.
@@ -60,6 +70,9 @@ _QUOTED_LINES = 8
 _BY_INSTALLERS = (Step.CREATE_VENV, Step.UPGRADE_PIP, Step.INSTALL_ENGINE, Step.INSTALL_CONFIG)
 
 SAFE_MODE = "SafeMode"
+
+# In the place of what building a wheel says.
+_KEPT = b"Using the wheel that an earlier build made of the same source tree\n"
 
 _REASONS = {
     Step.FETCH_CONFIG: "FetchConfigFailed",
@@ -141,6 +154,7 @@ async def run_build(request: BuildRequest, report: BuildReport) -> BuiltVenv:
         try:
             return await run.to_verified_venv()
         finally:
+            run.let_caches_go()
             await asyncio.shield(asyncio.to_thread(remove_tree, request.paths.scratch))
     except BaseException:
         await asyncio.shield(asyncio.to_thread(remove_tree, request.paths.venv))
@@ -163,6 +177,9 @@ class _Run:
         self.verified: datetime | None = None
         self.started = datetime.now(UTC)
         self.environment = step_environment(request.paths, request.environment)
+        self.kept_wheels = KeptWheels(root=request.paths.kept_wheels)
+        self.wheel_keys: dict[Path, str] = {}
+        self.caches_lock: int | None = None
 
     async def to_verified_venv(self) -> BuiltVenv:
         request = self.request
@@ -171,7 +188,7 @@ class _Run:
         limit = asyncio.timeout(request.spec.timeout_s)
         try:
             async with limit, await Launcher.start() as launcher:
-                await asyncio.to_thread(self.prepare)
+                await self.prepared()
                 for planned in plan.steps:
                     step = planned.step
                     await self.run_step(planned, launcher)
@@ -185,23 +202,45 @@ class _Run:
             ) from None
         return self.finish()
 
+    async def prepared(self) -> None:
+        """Wait for :meth:`prepare`; if cancelled, still for its end, since cleaning up follows."""
+        preparing = asyncio.create_task(asyncio.to_thread(self.prepare))
+        try:
+            await asyncio.shield(preparing)
+        finally:
+            await asyncio.wait({preparing})
+
     def prepare(self) -> None:
-        """Lay out scratch: copies of the source trees, and the constraints."""
+        """Lay out caches and scratch: copies of the source trees, and the constraints."""
         paths = self.request.paths
         for folder in (paths.home, paths.tmp, paths.engine_wheels, paths.config_wheels):
             folder.mkdir(parents=True)
-        for caches in (paths.caches, paths.own_caches, paths.passing_caches):
-            caches.uv.mkdir(parents=True, exist_ok=True)
-            caches.pip.mkdir(parents=True, exist_ok=True)
+        self.caches_lock = hold(paths)
+        paths.passing_caches.uv.mkdir(parents=True)
+        paths.passing_caches.pip.mkdir()
         # A command is let into what is there, never into the folder around it, which others share.
         paths.venv.mkdir(parents=True)
         paths.metadata.touch()
         if (tree := self.request.sources.engine) is not None:
             tree.copy_to(paths.engine_tree)
+            self.take_wheel(tree, paths.engine_wheels)
         if (tree := self.request.sources.config) is not None:
             tree.copy_to(paths.config_tree)
+            self.take_wheel(tree, paths.config_wheels)
         constraints = self.request.spec.install.constraints
         paths.constraints.write_text("".join(f"{line}\n" for line in constraints))
+
+    def let_caches_go(self) -> None:
+        """From now on they may be trimmed."""
+        if self.caches_lock is not None:
+            os.close(self.caches_lock)
+
+    def take_wheel(self, tree: Tree, into: Path) -> None:
+        """Take the wheel that an earlier build made of the same tree, unless all is to be anew."""
+        key = wheel_key(tree.digest, self.request.tools.interpreter, self.request.spec.install)
+        self.wheel_keys[into] = key
+        if self.request.trigger not in (Trigger.FORCED, Trigger.EXPIRED):
+            self.kept_wheels.take(key, into)
 
     async def run_step(self, planned: PlannedStep, launcher: Launcher) -> None:
         if planned.skipped is not None:
@@ -263,33 +302,53 @@ class _Run:
     async def run_command(
         self, planned: PlannedCommand, step: Step, record: StepRecord, launcher: Launcher
     ) -> None:
-        argv = tuple(_resolve(argument) for argument in planned.argv)
         output = self.report.step_output(step)
-        paths = self.request.paths
-        command = Command(
-            argv=argv,
-            env=environment_for(planned.access, paths, self.environment),
-            cwd=paths.scratch,
-            cage=self.cage(planned),
-        )
-        ended = await launcher.run(command, output, grace_s=self.request.grace_s)
+        if planned.makes is not None and any(planned.makes.glob("*.whl")):
+            output.feed(Stream.STDOUT, _KEPT)
+            output.end(Stream.STDOUT)
+            return
+        ended = await self.launch(planned, output, launcher)
         record.commands.append(
             CommandRecord(
-                argv=argv,
+                argv=_argv(planned),
                 exit_code=ended.status,
                 duration_ms=round(ended.duration_s * 1000),
             )
         )
         if ended.status == 0 or planned.tolerated:
+            await asyncio.to_thread(self.keep_wheel, planned)
             return
         tail = output.tail()
+        if planned.without_wheels and lacks_wheels(tail):
+            for instead in planned.without_wheels:
+                await self.run_command(instead, step, record, launcher)
+            return
         raise CommandError(
             describe_failure(
-                argv, exit_code=ended.status, signal=ended.signal, tail=tail[-_QUOTED_LINES:]
+                _argv(planned),
+                exit_code=ended.status,
+                signal=ended.signal,
+                tail=tail[-_QUOTED_LINES:],
             ),
             reason=(passing_reason(tail) if step in _BY_INSTALLERS else None) or step_reason(step),
             exit_code=ended.status,
         )
+
+    async def launch(
+        self, planned: PlannedCommand, output: StepOutput, launcher: Launcher
+    ) -> CommandExit:
+        paths = self.request.paths
+        command = Command(
+            argv=_argv(planned),
+            env=environment_for(planned.access, paths, self.environment),
+            cwd=paths.scratch,
+            cage=self.cage(planned),
+        )
+        return await launcher.run(command, output, grace_s=self.request.grace_s)
+
+    def keep_wheel(self, planned: PlannedCommand) -> None:
+        if planned.makes is not None:
+            self.kept_wheels.keep(self.wheel_keys[planned.makes], _only_wheel(planned.makes))
 
     def cage(self, planned: PlannedCommand) -> Cage | None:
         request = self.request
@@ -406,6 +465,10 @@ class _Run:
                 exit_code=exit_code,
             )
         )
+
+
+def _argv(planned: PlannedCommand) -> tuple[str, ...]:
+    return tuple(_resolve(argument) for argument in planned.argv)
 
 
 def _resolve(argument: Argument) -> str:

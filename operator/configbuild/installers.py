@@ -1,10 +1,15 @@
 """What uv and pip are asked to do: the argv of each of their commands. Pure.
 
 Both are the same verbs over different programs; :mod:`configbuild.plan` knows only the verbs.
+
+Code of packages runs while wheels are built, and only then. Installs take wheels alone; where a
+dependency has none, it is built first, apart from the venv and from the cache that others read.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +18,7 @@ from typing import Protocol, assert_never
 from configbuild.interpreters import Interpreter
 from configbuild.layout import BuildPaths
 from configbuild.model import Installer, InstallOptions
+from configbuild.steps import COMPILE_BYTECODE, UNSHARE_FILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,11 @@ class Access(StrEnum):
     BUILD = "build"
     """Run the code of a package: with a cache of the config's own."""
     INSTALL = "install"
-    """Write into the venv, from the cache that the namespace shares."""
+    """Write into the venv, from the cache that the namespace shares: runs no code of packages."""
+    INSTALL_OWN = "install-own"
+    """Write into the venv, from the config's own cache."""
+    REWORK = "rework"
+    """Write into the venv by a program of ours: without a network or a cache."""
     INSPECT = "inspect"
     """Run what is in the venv: without a network, and without writing there."""
     COLLECT = "collect"
@@ -44,13 +54,17 @@ class Access(StrEnum):
 class PlannedCommand:
     """One command.
 
-    ``writes``: what it may change besides that which its ``access`` gives; ``tolerated``: a bad
-    exit code is reported and the step goes on.
+    ``writes``: what it may change besides that which its ``access`` gives; ``makes``: the folder in
+    which it leaves the wheel of a source tree; ``without_wheels``: what is run in its place once
+    it has failed because something has no wheel (:func:`lacks_wheels`); ``tolerated``: a bad exit
+    code is reported and the step goes on.
     """
 
     argv: tuple[Argument, ...]
     access: Access
     writes: tuple[Path, ...] = ()
+    makes: Path | None = None
+    without_wheels: tuple[PlannedCommand, ...] = ()
     tolerated: bool = False
 
 
@@ -82,8 +96,22 @@ class InstallerCommands(Protocol):
     def install(self, what: Argument, constraints: tuple[Path, ...]) -> PlannedCommand:
         """Install a requirement or a wheel and what it depends on."""
 
+    def compile(self) -> tuple[PlannedCommand, ...]:
+        """Compile what is installed to bytecode, where installing did not."""
+
     def check(self) -> PlannedCommand:
         """Check that every installed package finds what it depends on."""
+
+
+# What uv says where something has no wheel, and pip where it finds nothing, which may be why.
+_LACKS_WHEELS = re.compile(
+    r"no usable wheels|building from source is disabled|No matching distribution found"
+)
+
+
+def lacks_wheels(lines: Sequence[str]) -> bool:
+    """Tell from the last lines of an install whether it may have failed for want of a wheel."""
+    return any(_LACKS_WHEELS.search(line) for line in lines)
 
 
 def commands_of(
@@ -125,6 +153,7 @@ class Uv:
             argv=self._uv(*argv, "--out-dir", str(out), str(tree)),
             access=Access.BUILD,
             writes=(tree, out),
+            makes=out,
         )
 
     def install(self, what: Argument, constraints: tuple[Path, ...]) -> PlannedCommand:
@@ -133,13 +162,36 @@ class Uv:
         argv += self._index()
         for path in constraints:
             argv += ["--constraints", str(path)]
-        if self.options.compile_bytecode:
-            argv.append("--compile-bytecode")
         if not self.options.dependencies:
             argv.append("--no-deps")
-        if self.options.only_binary:
-            argv += ["--only-binary", ":all:"]
-        return PlannedCommand(argv=self._uv(*argv, "--", what), access=Access.INSTALL)
+        return PlannedCommand(
+            argv=self._uv(*argv, "--no-build", "--", what),
+            access=Access.INSTALL,
+            without_wheels=() if self.options.only_binary else self._slow_install(argv, what),
+        )
+
+    def _slow_install(self, argv: list[str], what: Argument) -> tuple[PlannedCommand, ...]:
+        # uv has no verb for building what is depended on; installing it elsewhere leaves the wheels
+        # in the config's own cache. With --no-build it would not take them from there, and without
+        # it could be made to run code of packages: so no file of the venv may be shared by then.
+        target = ("--target", str(self.paths.built))
+        copies = ("--link-mode", "copy")
+        return (
+            PlannedCommand(argv=self._uv(*argv, *target, "--", what), access=Access.BUILD),
+            self._own_program(UNSHARE_FILES, self.paths.venv),
+            PlannedCommand(argv=self._uv(*argv, *copies, "--", what), access=Access.INSTALL_OWN),
+        )
+
+    def compile(self) -> tuple[PlannedCommand, ...]:
+        """See :class:`InstallerCommands`."""
+        if not self.options.compile_bytecode:
+            return ()
+        site_packages = self.paths.site_packages(self.tools.interpreter.minor)
+        return (self._own_program(COMPILE_BYTECODE, site_packages),)
+
+    def _own_program(self, program: Path, directory: Path) -> PlannedCommand:
+        argv = (str(self.tools.interpreter.path), "-I", "-S", "-B", str(program), str(directory))
+        return PlannedCommand(argv=argv, access=Access.REWORK)
 
     def check(self) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
@@ -165,7 +217,11 @@ class Uv:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pip:
-    """pip, inside the venv."""
+    """pip, inside the venv.
+
+    Python runs what ``.pth`` files of packages say before it runs pip, so pip never gets the cache
+    that others read.
+    """
 
     options: InstallOptions
     paths: BuildPaths
@@ -180,25 +236,45 @@ class Pip:
     def upgrade_itself(self) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
         argv = ("install", "--upgrade", *self._index(), "pip", "setuptools", "wheel")
-        return PlannedCommand(argv=self._pip(*argv), access=Access.INSTALL)
+        return PlannedCommand(argv=self._pip(*argv), access=Access.INSTALL_OWN)
 
     def build_wheel(self, tree: Path, out: Path) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
         argv = ("wheel", "--no-deps", *self._index(), "--wheel-dir", str(out), str(tree))
-        return PlannedCommand(argv=self._pip(*argv), access=Access.BUILD, writes=(tree, out))
+        return PlannedCommand(
+            argv=self._pip(*argv), access=Access.BUILD, writes=(tree, out), makes=out
+        )
 
     def install(self, what: Argument, constraints: tuple[Path, ...]) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
-        argv = ["install", *self._index()]
-        for path in constraints:
-            argv += ["--constraint", str(path)]
-        if not self.options.compile_bytecode:
-            argv.append("--no-compile")
+        bounds = [part for path in constraints for part in ("--constraint", str(path))]
         if not self.options.dependencies:
-            argv.append("--no-deps")
-        if self.options.only_binary:
-            argv += ["--only-binary", ":all:"]
-        return PlannedCommand(argv=self._pip(*argv, "--", what), access=Access.INSTALL)
+            bounds.append("--no-deps")
+        install = [*bounds, "--only-binary", ":all:"]
+        if not self.options.compile_bytecode:
+            install.append("--no-compile")
+        return PlannedCommand(
+            argv=self._pip("install", *self._index(), *install, "--", what),
+            access=Access.INSTALL_OWN,
+            without_wheels=()
+            if self.options.only_binary
+            else self._slow_install(bounds, install, what),
+        )
+
+    def _slow_install(
+        self, bounds: list[str], install: list[str], what: Argument
+    ) -> tuple[PlannedCommand, ...]:
+        built = str(self.paths.built)
+        build = ["wheel", *self._index(), *bounds, "--wheel-dir", built]
+        install = ["install", "--no-index", "--find-links", built, *install]
+        return (
+            PlannedCommand(argv=self._pip(*build, "--", what), access=Access.BUILD),
+            PlannedCommand(argv=self._pip(*install, "--", what), access=Access.INSTALL_OWN),
+        )
+
+    def compile(self) -> tuple[PlannedCommand, ...]:
+        """See :class:`InstallerCommands`."""
+        return ()
 
     def check(self) -> PlannedCommand:
         """See :class:`InstallerCommands`."""

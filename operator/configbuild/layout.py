@@ -132,6 +132,11 @@ class BuildPaths:
         return Caches(self.own_cache)
 
     @property
+    def kept_wheels(self) -> Path:
+        """Wheels that earlier builds of the config made of source trees."""
+        return self.own_cache / "wheels"
+
+    @property
     def passing_caches(self) -> Caches:
         """Caches for commands that may leave nothing behind; they go with scratch."""
         return Caches(self.scratch / "cache")
@@ -160,6 +165,11 @@ class BuildPaths:
     def config_wheels(self) -> Path:
         """Where the config's tree is built to a wheel."""
         return self.scratch / "config-wheel"
+
+    @property
+    def built(self) -> Path:
+        """What is built of dependencies that come without a wheel."""
+        return self.tmp / "built"
 
     @property
     def constraints(self) -> Path:

@@ -112,12 +112,15 @@ def _install_config(
     return PlannedStep(
         step=Step.INSTALL_CONFIG,
         message=f"Install config {_words(spec.config)}",
-        commands=_install(
-            spec.config,
-            installer,
-            tree=paths.config_tree,
-            wheels=paths.config_wheels,
-            constraints=(*_constraints(spec, paths), paths.engine_hold),
+        commands=(
+            *_install(
+                spec.config,
+                installer,
+                tree=paths.config_tree,
+                wheels=paths.config_wheels,
+                constraints=(*_constraints(spec, paths), paths.engine_hold),
+            ),
+            *installer.compile(),
         ),
     )
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from configbuild.cage import Cage, Limits
 from configbuild.installers import Access, PlannedCommand, Toolchain
 from configbuild.layout import BuildPaths, Caches
-from configbuild.steps import VERIFY_IMPORTS
+from configbuild.steps import COLLECT_METADATA, COMPILE_BYTECODE, UNSHARE_FILES, VERIFY_IMPORTS
 
 # From the operator's own environment, because they belong to the cluster and not to a person:
 # proxies and trusted certificates. All else stays out: tokens, service addresses, settings.
@@ -104,6 +104,8 @@ _NETWORK = (
     "/etc/ca-certificates",
 )
 
+_ASK_AN_INDEX = (Access.BUILD, Access.INSTALL, Access.INSTALL_OWN)
+
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 # Indexes and the hosts of their files, by HTTPS; and name servers, whose long answers come by TCP.
@@ -172,12 +174,14 @@ def _readable(access: Access, paths: BuildPaths, tools: Toolchain) -> tuple[Path
     match access:
         case Access.CREATE | Access.INSPECT:
             return (*system, tools.uv, VERIFY_IMPORTS, *own)
-        case Access.BUILD | Access.INSTALL:
+        case Access.BUILD | Access.INSTALL | Access.INSTALL_OWN:
             wheels = () if tools.wheelhouse is None else (tools.wheelhouse,)
             return (*system, *map(Path, _NETWORK), tools.uv, *wheels, *own)
+        case Access.REWORK:
+            return (*system, COMPILE_BYTECODE, UNSHARE_FILES, paths.venv)
         case Access.COLLECT:
             # The interpreter is the operator's own, and so is the program.
-            return (*system, *_homes(tools.operator_python), VERIFY_IMPORTS.parent, *own)
+            return (*system, *_homes(tools.operator_python), COLLECT_METADATA, *own)
         case _:
             assert_never(access)
 
@@ -186,8 +190,10 @@ def _writable(access: Access, paths: BuildPaths) -> tuple[Path, ...]:
     caches = _caches(access, paths)
     passing = (paths.home, paths.tmp, caches.uv, caches.pip)
     match access:
-        case Access.CREATE | Access.INSTALL:
+        case Access.CREATE | Access.INSTALL | Access.INSTALL_OWN:
             return (*passing, paths.venv)
+        case Access.REWORK:
+            return (paths.venv,)
         case Access.BUILD | Access.INSPECT:
             return passing
         case Access.COLLECT:
@@ -200,9 +206,9 @@ def _caches(access: Access, paths: BuildPaths) -> Caches:
     match access:
         case Access.CREATE | Access.INSTALL:
             return paths.caches
-        case Access.BUILD:
+        case Access.BUILD | Access.INSTALL_OWN:
             return paths.own_caches
-        case Access.INSPECT | Access.COLLECT:
+        case Access.INSPECT | Access.REWORK | Access.COLLECT:
             return paths.passing_caches
         case _:
             assert_never(access)
@@ -237,7 +243,7 @@ def _certificates(environment: Mapping[str, str]) -> list[Path]:
 def _ports(
     access: Access, tools: Toolchain, index_urls: Iterable[str], environment: Mapping[str, str]
 ) -> tuple[int, ...]:
-    if access not in (Access.BUILD, Access.INSTALL) or tools.wheelhouse is not None:
+    if access not in _ASK_AN_INDEX or tools.wheelhouse is not None:
         return ()
     proxies = [environment[name] for name in _PROXIES if environment.get(name)]
     asked = {_port(url) for url in (*index_urls, *proxies)}

@@ -158,6 +158,12 @@ class Settings(BaseSettings):
         description="When a log expires there that nobody removed; those of environments in use do"
         " so too, hence long after retention.",
     )
+    cache_limit_bytes: int = Field(
+        10 * _GIB,
+        ge=0,
+        description="Size of all caches at most; beyond it those that were not used for longest go."
+        " Half of the volume that the shipped manifests ask for.",
+    )
     relist_seconds: float = Field(
         300, gt=0, description="How often all objects are listed, to notice what a watch missed."
     )

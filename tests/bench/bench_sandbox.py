@@ -44,6 +44,7 @@ async def measure(root: Path, *, rounds: int) -> list[Figure]:
 
 def _report(found: Mapping[str, Sequence[Built]]) -> list[Figure]:
     on, off = found.values()
+    cpu_added_ms = [1000 * (a.cpu_s - b.cpu_s) for a, b in zip(on, off, strict=True)]
     added_ms = [1000 * (a.took_s - b.took_s) for a, b in zip(on, off, strict=True)]
     print_table(
         f"Warm build with uv, {len(on)} turns",
@@ -55,6 +56,7 @@ def _report(found: Mapping[str, Sequence[Built]]) -> list[Figure]:
                 for way, built in found.items()
             ),
             ("added in a turn, ms", *_spread(added_ms)),
+            ("processor time added in a turn, ms", *_spread(cpu_added_ms)),
         ],
     )
     print_table(

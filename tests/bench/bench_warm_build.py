@@ -113,7 +113,7 @@ class Ours:
         marks.append(time.perf_counter())
         journal = await asyncio.to_thread(self.journals.create, build_id)
         marks.append(time.perf_counter())
-        attempt = Attempt(workshop.request(wanted, build_id, Trigger.INITIAL), journal)
+        attempt = Attempt(workshop.request(wanted, build_id, Trigger.FORCED), journal)
         outcome = await attempt.run()
         ended = datetime.now(UTC)
         marks.append(time.perf_counter())

@@ -20,7 +20,7 @@ cd "$scratch"
 # shellcheck disable=SC2086 # index is several words
 "$uv" build --wheel --no-sources --python "$python" $index --out-dir "$scratch/engine-wheel" "$scratch/engine"
 # shellcheck disable=SC2086
-"$uv" pip install --no-sources --python "$venv/bin/python" $index --compile-bytecode -- \
+"$uv" pip install --no-sources --python "$venv/bin/python" $index --no-build -- \
   "$scratch"/engine-wheel/*.whl
 
 # The engine stays as it is when the config comes.
@@ -36,7 +36,8 @@ echo "{\"name\": \"ade-engine\", \"version\": \"$version\", \"record_sha256\": \
 "$uv" build --wheel --no-sources --python "$python" $index --out-dir "$scratch/config-wheel" "$scratch/config"
 # shellcheck disable=SC2086
 "$uv" pip install --no-sources --python "$venv/bin/python" $index \
-  --constraints "$scratch/engine-hold.txt" --compile-bytecode -- "$scratch"/config-wheel/*.whl
+  --constraints "$scratch/engine-hold.txt" --no-build -- "$scratch"/config-wheel/*.whl
+"$python" -I -S -B "$steps/compile_bytecode.py" "$site"
 
 "$venv/bin/python" -I -B "$steps/verify_imports.py" "$scratch/engine.json" ade_engine ade_config
 "$uv" pip check --python "$venv/bin/python"

@@ -59,10 +59,12 @@ class Bench:
         write_package(bench.sources / "config", "ade-config")
         return bench
 
-    async def attempt(self, **spec: Any) -> Attempt:
+    async def attempt(
+        self, *, key: ConfigKey = KEY, trigger: Trigger = Trigger.INITIAL, **spec: Any
+    ) -> Attempt:
         """Make an attempt at what a spec declares; it has not begun."""
         declared = Declared(
-            key=KEY,
+            key=key,
             uid="uid-1",
             generation=1,
             spec={"engine": {"path": "engine"}, "config": {"path": "config"}, **spec},
@@ -70,10 +72,15 @@ class Bench:
         wanted = await self.reader.read(declared)
         build_id = BuildId.new()
         journal = await asyncio.to_thread(self.journals.create, build_id)
-        return Attempt(self.workshop.request(wanted, build_id, Trigger.INITIAL), journal)
+        return Attempt(self.workshop.request(wanted, build_id, trigger), journal)
 
     def paths(self, attempt: Attempt) -> BuildPaths:
         return attempt.request.paths
+
+    def output(self, attempt: Attempt) -> list[str]:
+        return [
+            event.body.message for event in self.events(attempt) if event.body.TYPE == "build.log"
+        ]
 
     def events(self, attempt: Attempt) -> list[Any]:
         return list(self.journals.events(attempt.record.id))

@@ -16,8 +16,10 @@ from configbuild.installers import (
     Uv,
     WheelIn,
     commands_of,
+    lacks_wheels,
 )
 from configbuild.model import IndexOptions, Installer, InstallOptions
+from configbuild.steps import UNSHARE_FILES
 from tests.unit.examples import paths, tools
 
 PATHS = paths()
@@ -87,7 +89,9 @@ def test_uv_has_nothing_to_upgrade_and_says_why() -> None:
 def test_pip_upgrades_itself_in_the_venv(commands: Pip, options: str) -> None:
     expected = f"VENV/bin/python -I -m pip install --upgrade {options} pip setuptools wheel"
 
-    assert commands.upgrade_itself() == PlannedCommand(argv=argv(expected), access=Access.INSTALL)
+    planned = PlannedCommand(argv=argv(expected), access=Access.INSTALL_OWN)
+
+    assert commands.upgrade_itself() == planned
 
 
 @pytest.mark.parametrize(
@@ -121,7 +125,7 @@ def test_source_tree_is_built_to_a_wheel(commands: InstallerCommands, expected: 
     tree, out = Path("/tree"), Path("/out")
 
     assert commands.build_wheel(tree, out) == PlannedCommand(
-        argv=argv(expected), access=Access.BUILD, writes=(tree, out)
+        argv=argv(expected), access=Access.BUILD, writes=(tree, out), makes=out
     )
 
 
@@ -132,40 +136,40 @@ PIP_HEAD = "VENV/bin/python -I -m pip install"
 @pytest.mark.parametrize(
     ("commands", "constraints", "expected"),
     [
-        pytest.param(uv(), (), f"{UV_HEAD} --compile-bytecode", id="uv"),
-        pytest.param(uv(compile_bytecode=False), (), UV_HEAD, id="uv, no bytecode"),
+        pytest.param(uv(), (), f"{UV_HEAD} --no-build", id="uv"),
+        pytest.param(uv(compile_bytecode=False), (), f"{UV_HEAD} --no-build", id="uv, no bytecode"),
         pytest.param(
-            uv(dependencies=False), (), f"{UV_HEAD} --compile-bytecode --no-deps", id="uv, no deps"
+            uv(dependencies=False), (), f"{UV_HEAD} --no-deps --no-build", id="uv, no deps"
         ),
         pytest.param(
             uv(only_binary=True),
             (),
-            f"{UV_HEAD} --compile-bytecode --only-binary :all:",
+            f"{UV_HEAD} --no-build",
             id="uv, wheels only",
         ),
         pytest.param(
             uv(),
             (Path("/c1"), Path("/c2")),
-            f"{UV_HEAD} --constraints /c1 --constraints /c2 --compile-bytecode",
+            f"{UV_HEAD} --constraints /c1 --constraints /c2 --no-build",
             id="uv, constraints",
         ),
         pytest.param(
             uv(index=index(*ONE)),
             (),
-            f"{UV_HEAD} --default-index https://a/simple --compile-bytecode",
+            f"{UV_HEAD} --default-index https://a/simple --no-build",
             id="uv, index",
         ),
         pytest.param(
             uv(index=index(*THREE)),
             (),
             f"{UV_HEAD} --index https://a/simple --index https://b/simple"
-            " --default-index https://c/simple --compile-bytecode",
+            " --default-index https://c/simple --no-build",
             id="uv, indexes in their order",
         ),
         pytest.param(
             uv(index=index(*THREE), wheelhouse=Path("/wheels")),
             (),
-            f"{UV_HEAD} --no-index --find-links /wheels --compile-bytecode",
+            f"{UV_HEAD} --no-index --find-links /wheels --no-build",
             id="uv, wheelhouse in the place of indexes",
         ),
         pytest.param(
@@ -176,31 +180,41 @@ PIP_HEAD = "VENV/bin/python -I -m pip install"
                 only_binary=True,
             ),
             (Path("/c1"),),
-            f"{UV_HEAD} --default-index https://a/simple --constraints /c1 --no-deps"
-            " --only-binary :all:",
+            f"{UV_HEAD} --default-index https://a/simple --constraints /c1 --no-deps --no-build",
             id="uv, everything",
         ),
-        pytest.param(pip(), (), PIP_HEAD, id="pip"),
+        pytest.param(pip(), (), f"{PIP_HEAD} --only-binary :all:", id="pip"),
         pytest.param(
-            pip(compile_bytecode=False), (), f"{PIP_HEAD} --no-compile", id="pip, no .pyc"
+            pip(compile_bytecode=False),
+            (),
+            f"{PIP_HEAD} --only-binary :all: --no-compile",
+            id="pip, no .pyc",
         ),
-        pytest.param(pip(dependencies=False), (), f"{PIP_HEAD} --no-deps", id="pip, no deps"),
+        pytest.param(
+            pip(dependencies=False),
+            (),
+            f"{PIP_HEAD} --no-deps --only-binary :all:",
+            id="pip, no deps",
+        ),
         pytest.param(
             pip(only_binary=True), (), f"{PIP_HEAD} --only-binary :all:", id="pip, wheels only"
         ),
         pytest.param(
             pip(),
             (Path("/c1"), Path("/c2")),
-            f"{PIP_HEAD} --constraint /c1 --constraint /c2",
+            f"{PIP_HEAD} --constraint /c1 --constraint /c2 --only-binary :all:",
             id="pip, constraints",
         ),
         pytest.param(
-            pip(index=index(*ONE)), (), f"{PIP_HEAD} --index-url https://a/simple", id="pip, index"
+            pip(index=index(*ONE)),
+            (),
+            f"{PIP_HEAD} --index-url https://a/simple --only-binary :all:",
+            id="pip, index",
         ),
         pytest.param(
             pip(index=index(*ONE), wheelhouse=Path("/wheels")),
             (),
-            f"{PIP_HEAD} --no-index --find-links /wheels",
+            f"{PIP_HEAD} --no-index --find-links /wheels --only-binary :all:",
             id="pip, wheelhouse in the place of the index",
         ),
         pytest.param(
@@ -211,8 +225,8 @@ PIP_HEAD = "VENV/bin/python -I -m pip install"
                 only_binary=True,
             ),
             (Path("/c1"),),
-            f"{PIP_HEAD} --index-url https://a/simple --constraint /c1 --no-compile --no-deps"
-            " --only-binary :all:",
+            f"{PIP_HEAD} --index-url https://a/simple --constraint /c1 --no-deps"
+            " --only-binary :all: --no-compile",
             id="pip, everything",
         ),
     ],
@@ -225,7 +239,72 @@ def test_install_has_every_option_before_the_one_thing_it_installs(
 ) -> None:
     planned = commands.install(what, constraints)
 
-    assert planned == PlannedCommand(argv=(*argv(expected), "--", what), access=Access.INSTALL)
+    assert planned.argv == (*argv(expected), "--", what)
+    # pip runs what packages of the venv tell Python to run at its start, so it shares no cache.
+    assert planned.access is (Access.INSTALL if isinstance(commands, Uv) else Access.INSTALL_OWN)
+
+
+@pytest.mark.parametrize(
+    ("commands", "expected"),
+    [
+        (
+            uv(index=index(*ONE)),
+            [
+                (
+                    f"build: {UV_HEAD} --default-index https://a/simple --constraints /c1"
+                    " --target BUILT -- ade-engine"
+                ),
+                f"rework: /opt/python3.12 -I -S -B {UNSHARE_FILES} VENV",
+                (
+                    f"install-own: {UV_HEAD} --default-index https://a/simple --constraints /c1"
+                    " --link-mode copy -- ade-engine"
+                ),
+            ],
+        ),
+        (
+            pip(index=index(*ONE)),
+            [
+                (
+                    "build: VENV/bin/python -I -m pip wheel --index-url https://a/simple"
+                    " --constraint /c1 --wheel-dir BUILT -- ade-engine"
+                ),
+                (
+                    f"install-own: {PIP_HEAD} --no-index --find-links BUILT --constraint /c1"
+                    " --only-binary :all: -- ade-engine"
+                ),
+            ],
+        ),
+    ],
+    ids=["uv", "pip"],
+)
+def test_what_has_no_wheel_is_built_apart_from_the_venv_and_then_installed(
+    commands: InstallerCommands, expected: list[str]
+) -> None:
+    planned = commands.install("ade-engine", (Path("/c1"),)).without_wheels
+
+    told = [f"{command.access}: {' '.join(map(str, command.argv))}" for command in planned]
+    assert told == [
+        line.replace("VENV", VENV).replace("BUILT", str(PATHS.built)) for line in expected
+    ]
+
+
+@pytest.mark.parametrize("make", [uv, pip], ids=["uv", "pip"])
+def test_nothing_is_built_where_the_spec_wants_wheels_only(make: Any) -> None:
+    assert make(only_binary=True).install("ade-engine", ()).without_wheels == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "lacks"),
+    [
+        ("  cause: Because all versions of docopt have no usable wheels and you require", True),
+        ("hint: Wheels are required for `docopt` because building from source is disabled", True),
+        ("ERROR: No matching distribution found for docopt", True),
+        ("  cause: Because nosuch was not found in the package registry", False),
+    ],
+    ids=["uv", "uv, hint", "pip", "uv, no such package"],
+)
+def test_want_of_a_wheel_is_told_from_the_last_lines(line: str, *, lacks: bool) -> None:
+    assert lacks_wheels(["Using Python 3.12.4", line]) is lacks
 
 
 @pytest.mark.parametrize("dependencies", [True, False])

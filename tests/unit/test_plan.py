@@ -25,7 +25,7 @@ from configbuild.model import (
 )
 from configbuild.plan import PlannedStep, make_plan
 from configbuild.resource.convert import SpecDefaults, parse_spec, resolve_spec
-from configbuild.steps import COLLECT_METADATA, VERIFY_IMPORTS
+from configbuild.steps import COLLECT_METADATA, COMPILE_BYTECODE, VERIFY_IMPORTS
 from tests.unit.examples import DETERMINED, paths, spec, tools
 
 PATHS = paths()
@@ -34,6 +34,7 @@ NAMES = {
     "SCRATCH": str(PATHS.scratch),
     "VERIFY": str(VERIFY_IMPORTS),
     "COLLECT": str(COLLECT_METADATA),
+    "COMPILE": str(COMPILE_BYTECODE),
 }
 
 
@@ -81,12 +82,13 @@ def test_whole_plan_with_uv_and_requirements() -> None:
         "create_venv: /bin/uv venv --no-project --python /opt/python3.12 VENV",
         (
             "install_engine: /bin/uv pip install --no-sources --python VENV/bin/python"
-            " --compile-bytecode -- ade-engine==1.4.0"
+            " --no-build -- ade-engine==1.4.0"
         ),
         (
             "install_config: /bin/uv pip install --no-sources --python VENV/bin/python"
-            " --constraints SCRATCH/engine-hold.txt --compile-bytecode -- ade-config==2.1"
+            " --constraints SCRATCH/engine-hold.txt --no-build -- ade-config==2.1"
         ),
+        ("install_config: /opt/python3.12 -I -S -B COMPILE VENV/lib/python3.12/site-packages"),
         "verify_imports: VENV/bin/python -I -B VERIFY SCRATCH/engine.json ade_engine ade_config",
         "verify_imports: /bin/uv pip check --python VENV/bin/python",
         (
@@ -111,6 +113,7 @@ def test_whole_plan_with_pip_source_trees_and_every_option() -> None:
     pip = "VENV/bin/python -I -m pip"
     index = "--index-url https://a/simple"
     install = f"{pip} install {index} --constraint SCRATCH/constraints.txt"
+    only_wheels = "--no-deps --only-binary :all: --no-compile"
 
     assert script(made) == [
         "create_venv: /opt/python3.12 -I -m venv VENV",
@@ -119,13 +122,13 @@ def test_whole_plan_with_pip_source_trees_and_every_option() -> None:
             f"install_engine: {pip} wheel --no-deps {index}"
             " --wheel-dir SCRATCH/engine-wheel SCRATCH/engine"
         ),
-        f"install_engine: {install} --no-compile --no-deps -- <SCRATCH/engine-wheel>",
+        f"install_engine: {install} {only_wheels} -- <SCRATCH/engine-wheel>",
         (
             f"install_config: {pip} wheel --no-deps {index}"
             " --wheel-dir SCRATCH/config-wheel SCRATCH/config"
         ),
         (
-            f"install_config: {install} --constraint SCRATCH/engine-hold.txt --no-compile --no-deps"
+            f"install_config: {install} --constraint SCRATCH/engine-hold.txt {only_wheels}"
             " -- <SCRATCH/config-wheel>"
         ),
         "verify_imports: VENV/bin/python -I -B VERIFY SCRATCH/engine.json ade_engine ade_config",
@@ -210,19 +213,23 @@ KNOWN_OPTIONS = {
     "-I",
     "-S",
     "-m",
-    "--compile-bytecode",
     "--constraint",
     "--constraints",
     "--default-index",
     "--index",
     "--index-url",
+    "--find-links",
+    "--link-mode",
+    "--no-build",
     "--no-compile",
     "--no-deps",
     "--no-project",
     "--no-sources",
     "--only-binary",
     "--out-dir",
+    "--no-index",
     "--python",
+    "--target",
     "--upgrade",
     "--wheel",
     "--wheel-dir",
@@ -266,7 +273,7 @@ def test_no_word_of_a_spec_becomes_an_option(document: dict[str, Any]) -> None:
         return
 
     for step in plan(made).values():
-        for command in step.commands:
+        for command in [c for planned in step.commands for c in (planned, *planned.without_wheels)]:
             argv = [word for word in command.argv if isinstance(word, str)]
             end = argv.index("--") if "--" in argv else len(argv)
             assert {word for word in argv[:end] if word.startswith("-")} <= KNOWN_OPTIONS
