@@ -149,8 +149,8 @@ class Settings(BaseSettings):
     valkey_log_limit_bytes: int = Field(
         16 * 1024 * 1024,
         ge=256 * 1024,
-        description="Compressed size of a log there at most. A journal at its limit takes a third"
-        " of it, so that it is for noise that does not compress.",
+        description="Compressed size of a log there at most. A journal at its limit takes half of"
+        " it, so that it is for noise that does not compress.",
     )
     valkey_keep_days: float = Field(
         90,
