@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.cli.support import PATIENCE_S, Ended, argv, environment
+from tests.cli.test_completion import fake_kubectl, on_path
 from tests.cluster.controlplane import Cluster, wait_until
 from tests.cluster.kubelet import playing_kubelet
 from tests.cluster.operation import ROOT, Operator
@@ -201,3 +203,20 @@ def test_run_that_cannot_begin_says_why_and_ends_with_125(
         assert process.returncode == 125
         assert b"does not begin: ImagePullBackOff: no such image" in errors
         assert jobs(operator) == []
+
+
+def test_kubectl_asks_the_plugin_for_words_in_every_shell(
+    control_plane: Cluster, tmp_path: Path
+) -> None:
+    fake_kubectl(tmp_path)
+    env = on_path(tmp_path, "kubectl-configbuild", "kubectl_complete-configbuild")
+    words = ("activate", "-n", "team-a", "invoices", "")
+    done = subprocess.run(
+        [control_plane.assets.kubectl, "__complete", "configbuild", *words],
+        env={**env, "KUBECONFIG": "/nowhere"},
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == ["build_2\tactive", "build_1\tfailed", ":4"]

@@ -10,10 +10,11 @@ Source: https://github.com/kubernetes/kubernetes/pull/105867, and Cobra's ``__co
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Any, get_type_hints
 
 import typer
 
@@ -52,6 +53,8 @@ def answer(app: typer.Typer, words: Sequence[str]) -> list[str]:
         candidates = []
     if candidates is None:
         return [f":{_FILES}"]
+    if incomplete.startswith("-") and "=" in incomplete:  # the value is asked for
+        incomplete = incomplete.partition("=")[2]
     fitting = [(word, said) for word, said in candidates if word.startswith(incomplete)]
     return [*(f"{word}\t{said}" if said else word for word, said in fitting), f":{_NO_FILES}"]
 
@@ -62,7 +65,11 @@ def _in_command(command: Any, before: list[str], incomplete: str) -> list[Candid
     if line.passed_on:
         return None
     if line.awaited is not None:
-        return _values(line.awaited, line.values)
+        return _values(command, line.awaited, line.values)
+    if incomplete.startswith("-") and "=" in incomplete:
+        spelling = incomplete.partition("=")[0]
+        option = next((it for it in command.params if spelling in it.opts), None)
+        return _values(command, option, line.values) if option is not None else []
     if incomplete.startswith("-"):
         return [
             (spelling, _brief(param.help))
@@ -72,7 +79,7 @@ def _in_command(command: Any, before: list[str], incomplete: str) -> list[Candid
             if spelling.startswith("--")
         ]
     awaited = next((it for it in _arguments(command) if it.name not in line.values), None)
-    return _values(awaited, line.values) if awaited is not None else []
+    return _values(command, awaited, line.values) if awaited is not None else []
 
 
 def _read(command: Any, before: list[str]) -> _Line:
@@ -101,10 +108,10 @@ def _arguments(command: Any) -> Iterator[Any]:
     return (param for param in command.params if param.param_type_name == "argument")
 
 
-def _values(param: Any, typed: Mapping[str, str]) -> list[Candidate] | None:
-    choices = getattr(param.type, "choices", ())
-    if choices:
-        return [(str(getattr(choice, "value", choice)), "") for choice in choices]
+def _values(command: Any, param: Any, typed: Mapping[str, str]) -> list[Candidate] | None:
+    kind = get_type_hints(inspect.unwrap(command.callback)).get(param.name)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return [(member.value, "") for member in kind]
     if param.name in _KNOWN:
         return _KNOWN[param.name](typed)
     return None if "FILE" in (param.metavar or "") else []
@@ -141,15 +148,3 @@ _KNOWN: dict[str, Callable[[Mapping[str, str]], list[Candidate]]] = {
 
 def _brief(text: str | None) -> str:
     return (text or "").strip().split("\n")[0].split("; ")[0].rstrip(".")
-
-
-def main() -> None:
-    """Be ``kubectl_complete-configbuild``."""
-    # Late: that module's `completion` has need of this one.
-    from configbuild.cli.kubectl import app  # noqa: PLC0415
-
-    sys.stdout.write("\n".join(answer(app, sys.argv[1:])) + "\n")
-
-
-if __name__ == "__main__":
-    main()

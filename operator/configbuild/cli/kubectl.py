@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from configbuild.cli.common import run_app
+from configbuild.cli.completing import answer
+from configbuild.cli.completion import ASK, completion
 from configbuild.cli.object_commands import activate, describe_one, explain_one, list_them, top
+from configbuild.cli.progress import write_lines
 from configbuild.cli.run_command import run
 from configbuild.cli.server_commands import build, cancel, logs
 
@@ -55,11 +60,20 @@ app.command()(activate)
 app.command(name="explain")(explain_one)
 app.command()(top)
 app.command()(run)
+app.command()(completion)
 
 
 def main() -> None:
     """Run the command line."""
-    run_app(app, name=_COMMAND)
+    if sys.argv[1:2] == [ASK]:
+        write_lines(*answer(app, sys.argv[2:]))
+    else:
+        run_app(app, name=_COMMAND)
+
+
+def complete() -> None:
+    """Be ``kubectl_complete-configbuild``, which kubectl asks."""
+    write_lines(*answer(app, sys.argv[1:]))
 
 
 if __name__ == "__main__":
