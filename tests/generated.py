@@ -13,12 +13,14 @@ from pathlib import Path
 from configbuild.resource.crd import render_yaml
 from configbuild.schemas import events_schema
 from configbuild.web.openapi import openapi_json
+from tests.cli_reference import cli_reference
 from tests.typescript_types import typescript_types
 
 ROOT = Path(__file__).parent.parent
 
 GENERATED: dict[str, Callable[[], str]] = {
     "crds/configbuilds.ade.dev.yaml": render_yaml,
+    "docs/cli.md": cli_reference,
     "docs/openapi.json": openapi_json,
     "docs/events.schema.json": events_schema,
     "docs/examples/typescript/types.ts": typescript_types,
