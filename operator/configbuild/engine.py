@@ -22,7 +22,7 @@ from configbuild.cage import Cage, Limits
 from configbuild.durations import format_duration
 from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError, StepError
 from configbuild.events import Body, BuildStep, rfc3339
-from configbuild.failures import describe_failure, passing_reason
+from configbuild.failures import Ending, classify
 from configbuild.files import remove_tree
 from configbuild.fingerprint import Fingerprint
 from configbuild.installers import (
@@ -33,6 +33,7 @@ from configbuild.installers import (
     lacks_wheels,
 )
 from configbuild.layout import BuildPaths
+from configbuild.memory import oom_kills
 from configbuild.model import (
     BuildId,
     BuildSpec,
@@ -65,10 +66,6 @@ from configbuild.wheels import KeptWheels, wheel_key
 # few enough for a status that stays small.
 _QUOTED_LINES = 8
 
-# The steps of uv and pip, in which a network or a disk that fails is the likely reason; elsewhere
-# the same words would be somebody's own.
-_BY_INSTALLERS = (Step.CREATE_VENV, Step.UPGRADE_PIP, Step.INSTALL_ENGINE, Step.INSTALL_CONFIG)
-
 SAFE_MODE = "SafeMode"
 
 # In the place of what building a wheel says.
@@ -96,6 +93,9 @@ class StepOutput(Protocol):
 
     def tail(self) -> list[str]:
         """Give the last lines of the step."""
+
+    def sample(self) -> tuple[str, ...]:
+        """Give the lines that tell most of a failure: the last, and what looks like errors."""
 
 
 class BuildReport(Protocol):
@@ -180,6 +180,7 @@ class _Run:
         self.kept_wheels = KeptWheels(root=request.paths.kept_wheels)
         self.wheel_keys: dict[Path, str] = {}
         self.caches_lock: int | None = None
+        self.oom_kills_before = oom_kills()
 
     async def to_verified_venv(self) -> BuiltVenv:
         request = self.request
@@ -198,7 +199,8 @@ class _Run:
                 raise
             raise BuildTimeoutError(
                 f"the build took longer than {format_duration(request.spec.timeout_s)}"
-                f" (spec.timeout); step {step} was running"
+                f" (spec.timeout); step {step} was running",
+                hint="raise spec.timeout, if what was running is known to take that long",
             ) from None
         return self.finish()
 
@@ -318,21 +320,39 @@ class _Run:
         if ended.status == 0 or planned.tolerated:
             await asyncio.to_thread(self.keep_wheel, planned)
             return
-        tail = output.tail()
-        if planned.without_wheels and lacks_wheels(tail):
+        if planned.without_wheels and lacks_wheels(output.tail()):
             for instead in planned.without_wheels:
                 await self.run_command(instead, step, record, launcher)
             return
-        raise CommandError(
-            describe_failure(
-                _argv(planned),
+        raise self.command_error(_argv(planned), step, ended, output)
+
+    def command_error(
+        self, argv: tuple[str, ...], step: Step, ended: CommandExit, output: StepOutput
+    ) -> CommandError:
+        """Say why a command failed: a line that tells most, then the last lines of its output."""
+        failure = classify(
+            Ending(
+                argv=argv,
+                step=step,
                 exit_code=ended.status,
                 signal=ended.signal,
-                tail=tail[-_QUOTED_LINES:],
-            ),
-            reason=(passing_reason(tail) if step in _BY_INSTALLERS else None) or step_reason(step),
-            exit_code=ended.status,
+                lines=output.sample(),
+                otherwise=step_reason(step),
+                engine=self.engine.name if self.engine else "",
+                oom_kills=self.oom_kills(),
+            )
         )
+        return CommandError(
+            "\n".join([failure.headline, *output.tail()[-_QUOTED_LINES:]]),
+            reason=failure.reason,
+            exit_code=ended.status,
+            hint=failure.hint,
+        )
+
+    def oom_kills(self) -> int | None:
+        """Count the processes that were killed for want of memory while this build ran."""
+        before, now = self.oom_kills_before, oom_kills()
+        return None if before is None or now is None else now - before
 
     async def launch(
         self, planned: PlannedCommand, output: StepOutput, launcher: Launcher
@@ -482,6 +502,7 @@ def _only_wheel(directory: Path) -> Path:
         raise StepError(
             f"building the source tree should have left one wheel; found: {found}",
             reason="BuildBackendFailed",
+            hint="mend the pyproject.toml of the tree: it must build to one wheel",
         )
     return wheels[0]
 

@@ -77,15 +77,24 @@ class SourceError(ConfigBuildError):
 
 
 class StepError(ConfigBuildError):
-    """A step of a build ended badly; ``exit_code`` is that of the command, where there was one."""
+    """A step of a build ended badly; ``exit_code`` is that of the command, where there was one.
+
+    ``hint`` is one line that says what to change.
+    """
 
     reason = "StepFailed"
 
     def __init__(
-        self, message: str, *, reason: str | None = None, exit_code: int | None = None
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        exit_code: int | None = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(message, reason=reason)
         self.exit_code = exit_code
+        self.hint = hint
 
 
 class CommandError(StepError):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from configbuild.events import LogLineEncoder
+from configbuild.failures import Sample
 from configbuild.journal import JournalWriter
 from configbuild.lines import MAX_LINE_BYTES, Lines, LineSplitter
 from configbuild.model import Step, Stream
 from configbuild.redaction import Redactor
-
-TAIL_LINES = 20  # what a person needs of a failed install; pip's last words are some ten lines
 
 
 class StepLog:
@@ -37,7 +34,7 @@ class StepLog:
             stream: LogLineEncoder(build_id=journal.build_id, step=step, stream=stream)
             for stream in Stream
         }
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._sample = Sample()
 
     def feed(self, stream: Stream, chunk: bytes) -> None:
         """Take the next bytes of a stream."""
@@ -49,9 +46,13 @@ class StepLog:
 
     def tail(self) -> list[str]:
         """Give the last lines of both streams, redacted, in the order in which they were read."""
-        return list(self._tail)
+        return self._sample.tail()
+
+    def sample(self) -> tuple[str, ...]:
+        """Give the lines that tell why a command failed, if it did; redacted, in their order."""
+        return self._sample.lines()
 
     def _write(self, stream: Stream, found: list[Lines]) -> None:
         for texts, _ in found:
-            self._tail.extend(texts[-TAIL_LINES:])
+            self._sample.add(texts)
         self._journal.append_lines(self._encoders[stream], found)

@@ -148,9 +148,11 @@ def test_failing_install_ends_with_1_and_its_last_lines(tmp_path: Path) -> None:
     bench.file.write_text(MANIFEST.replace("ade-engine==1.4.0", "no-such-package-of-ours==1.0"))
     done = bench.run()
     assert done.code == 1
-    assert "Build failed in step install_engine (InstallEngineFailed), exit code 1" in done.lines
-    at = done.lines.index("uv pip install exited with 1:")
+    assert "Build failed in step install_engine (NoMatchingDistribution), exit code 1" in done.lines
+    told = "uv pip install exited with 1: Because no-such-package-of-ours was not found"
+    (at,) = [number for number, line in enumerate(done.lines) if line.startswith(told)]
     assert "no-such-package-of-ours" in "".join(done.lines[at + 1 :])
+    assert [line for line in done.lines if line.startswith("hint: the index has no no-such-")]
     assert done.row("journal") == str(bench.journals[0])
     assert not bench.venvs
 

@@ -183,6 +183,29 @@ def test_stopped_operator_ends_the_build_and_writes_down_that_it_did(
     assert operator.journal(build["id"])[-1]["type"] == "build.completed"
 
 
+def test_table_alone_tells_why_a_build_failed_and_what_to_change(operator: Operator) -> None:
+    code = 'raise ValueError("rule 7 has no name")'
+    write_package(operator.sources / "broken", "ade-config", while_building=code)
+    operator.apply("invoices", {**SPEC, "config": {"path": "broken"}})
+    body = operator.wait_for("invoices", "Stalled")
+    table = operator.cluster.kubectl("get", "cb", "-n", operator.namespace, "-o", "wide").stdout
+    heads, row = table.splitlines()
+    assert ("REASON" in heads, "MESSAGE" in heads) == (True, True)
+    assert "BuildBackendFailed" in row
+    assert "uv build exited with 2: ValueError: rule 7 has no name" in row
+    assert "(hint: mend the source tree that spec.config names" in row
+    hint = body["status"]["build"]["failure"]["hint"]
+    assert hint.startswith("mend the source tree that spec.config names")
+    assert f"(hint: {hint})" in condition_of(body, "Ready")["message"].splitlines()[0]
+
+    def announced() -> bool:
+        path = "jsonpath={.items[?(@.reason=='BuildFailed')].message}"
+        events = operator.cluster.kubectl("get", "events", "-n", operator.namespace, "-o", path)
+        return f"(hint: {hint})" in events.stdout
+
+    assert wait_until(announced, what="the hint is announced", timeout_s=10)
+
+
 def test_failing_install_shows_its_last_lines_and_spares_the_active_build(
     operator: Operator,
 ) -> None:
@@ -197,7 +220,7 @@ def test_failing_install_shows_its_last_lines_and_spares_the_active_build(
     body = operator.wait_for("invoices", "Stalled")
     status = body["status"]
     assert status["active"] == active
-    assert condition_of(body, "Ready")["reason"] == "InstallConfigFailed"
+    assert condition_of(body, "Ready")["reason"] == "BuildBackendFailed"
     assert "the rules have a hole in line 7" in condition_of(body, "Ready")["message"]
     assert condition_of(body, "Available")["status"] == "True"
     assert status["build"]["failure"]["step"] == "install_config"

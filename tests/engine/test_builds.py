@@ -79,7 +79,7 @@ async def test_failing_step_is_named_with_its_exit_code_and_leaves_nothing(tmp_p
     attempt = await bench.attempt()
     outcome = await attempt.run()
     assert (outcome.status, outcome.step) == (BuildStatus.FAILED, Step.INSTALL_CONFIG)
-    assert outcome.reason == "InstallConfigFailed"
+    assert outcome.reason == "BuildBackendFailed"
     assert outcome.exit_code == 2
     assert outcome.message is not None
     assert outcome.message.splitlines()[0] == "uv build exited with 2: a hole in it"
@@ -102,7 +102,7 @@ async def test_import_that_fails_fails_the_build(
     write_package(bench.sources / "config", "ade-config", module_source=module_source)
     attempt = await bench.attempt()
     outcome = await attempt.run()
-    assert (outcome.step, outcome.reason) == (Step.VERIFY_IMPORTS, "VerifyImportsFailed")
+    assert (outcome.step, outcome.reason) == (Step.VERIFY_IMPORTS, "ImportFailed")
     assert said in str(outcome.message)
     assert leftovers(bench.paths(attempt)) == []
 
@@ -112,7 +112,7 @@ async def test_import_that_is_not_from_inside_the_venv_fails_the_build(tmp_path:
     bench = await Bench.at(tmp_path)
     attempt = await bench.attempt(verify={"imports": ["ade_engine", "json"]})
     outcome = await attempt.run()
-    assert outcome.reason == "VerifyImportsFailed"
+    assert outcome.reason == "ImportFailed"
     assert "which is not inside" in str(outcome.message)
 
 

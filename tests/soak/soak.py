@@ -96,12 +96,12 @@ def variants() -> list[Variant]:
         Variant(
             name="broken",
             while_building="raise SystemExit('there is a hole in rule 7')",
-            reason="InstallConfigFailed",
+            reason="BuildBackendFailed",
         ),
         Variant(
             name="unimportable",
             module_source="raise ImportError('no rules')\n",
-            reason="VerifyImportsFailed",
+            reason="ImportFailed",
         ),
     ]
 

@@ -139,7 +139,13 @@ class Attempt:
             return succeeded(await run_build(self.request, self))
         except StepError as error:
             step = self._failed_step()
-            return failed(error.message, reason=error.reason, exit_code=error.exit_code, step=step)
+            return failed(
+                error.message,
+                reason=error.reason,
+                exit_code=error.exit_code,
+                step=step,
+                hint=error.hint,
+            )
         except ConfigBuildError as error:
             return failed(error.message, reason=error.reason, step=self._failed_step())
         except Exception as error:

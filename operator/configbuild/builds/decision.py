@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from configbuild import failures
 from configbuild.builds.records import BuildRecord
 from configbuild.engine import SAFE_MODE
 from configbuild.fingerprint import Fingerprint
@@ -19,9 +20,7 @@ SUPERSEDED = "Superseded"
 SOURCE_CHANGED = "SourceChanged"
 
 # Reasons of failures that may pass without anybody changing the spec.
-TRANSIENT = frozenset(
-    {"IndexUnreachable", "SourceUnavailable", "LauncherFailed", "JournalFailed", "DiskFull"}
-)
+TRANSIENT = failures.TRANSIENT | {"SourceUnavailable", "LauncherFailed", "JournalFailed"}
 
 _BACKOFF_S = (30, 60, 120, 240, 480)
 

@@ -13,6 +13,7 @@ from typing import Any
 from ulid import ULID
 
 from configbuild.events import rfc3339
+from configbuild.failures import with_hint
 from configbuild.resource import API_VERSION, KIND
 
 _COMPONENT = "configbuild-operator"
@@ -53,7 +54,8 @@ def _build_news(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, st
     if changed := new.get("changed"):
         message += f", changed: {', '.join(changed)}"
     if failure := new.get("failure"):
-        message += f": {failure['reason']}: {failure['message']}"
+        told = with_hint(failure["message"], failure.get("hint"))
+        message += f": {failure['reason']}: {told}"
     return kind, reason, message
 
 

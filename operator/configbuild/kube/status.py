@@ -26,6 +26,7 @@ from configbuild.builds.decision import is_due_again, retry_at
 from configbuild.builds.records import BuildRecord, StepProgress
 from configbuild.builds.state import ConfigState
 from configbuild.events import rfc3339
+from configbuild.failures import with_hint
 from configbuild.logstore import StoredLog
 from configbuild.model import BuildStatus
 
@@ -136,7 +137,7 @@ def _standing_at_rest(state: ConfigState) -> _Standing:
         return _Standing(
             phase=_PHASES[newest.status],
             reason=newest.reason or "BuildFailed",
-            message=newest.message or newest.summary or "",
+            message=with_hint(newest.message or newest.summary or "", newest.hint),
             reconciling=newest.status is not BuildStatus.ACTIVE
             and (is_due_again(newest, state.previous) or retry_at(newest) is not None),
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from configbuild.archives import Limits
 from configbuild.errors import SourceError, SourceKindError
-from configbuild.failures import headline
+from configbuild.failures import last_words
 from configbuild.model import GitSource
 from configbuild.redaction import Redactor
 from configbuild.sources.archive import unpack
@@ -203,7 +203,7 @@ class Repository:
     def error(self, ran: Ran) -> SourceError:
         """Make of a command that failed what an author can act on."""
         text = "\n".join(ran.tail)
-        said = headline(ran.tail) or f"git exited with {ran.status}"
+        said = last_words(ran.tail) or f"git exited with {ran.status}"
         if self.credentials is not None:
             said = Redactor(self.credentials.values).redact(said.encode()).decode()
         if _REDIRECTED.search(text):
