@@ -27,6 +27,15 @@ PAGE_IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
 # Words of two humps in the code that are no reasons: kinds of objects and names of Python.
 NO_REASONS = {
     "InvalidAnnotation",  # the type of a condition
+    # Words of pods, which `kubectl configbuild run` makes and watches.
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "IfNotPresent",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "OnRootMismatch",
+    "RuntimeDefault",
     "BearerToken",
     "BuildStatus",
     "ClusterRole",
