@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.cluster.controlplane import Cluster, ControlPlane, wait_until
 from tests.cluster.controlplane.kubeconfig import token_user, write_kubeconfig
-from tests.cluster.operation import CRD, SERVICE_ACCOUNT, Operator, condition_of
+from tests.cluster.operation import CRD, SERVICE_ACCOUNT, Operator
 from tests.cluster.trouble import SLOW, SOON_S, SPEC, Prepare, crash, serve_crd, slow_config
 from tests.waits import process_ended
 
@@ -106,43 +105,6 @@ def test_permission_that_is_missing_at_start_is_named_in_one_line(
     assert "Traceback" not in operator.log
 
 
-def test_start_with_300_objects_writes_to_none_that_is_as_it_says(
-    control_plane: Cluster, crd: None, prepare: Prepare
-) -> None:
-    operator = prepare(control_plane)
-    operator.start()
-    names = [f"config-{number:03}" for number in range(300)]
-    suspended = {**SPEC, "suspend": True}
-    _apply_all(operator, dict.fromkeys(names, suspended))
-    wait_until(
-        lambda: all(condition_of(body, "Stalled") for body in _list(operator)),
-        what="each has a status",
-        timeout_s=60,
-        interval_s=1,  # kubectl has to read them all each time
-    )
-    operator.apply("invoices", SPEC)
-    operator.wait_for("invoices", "Ready")
-    assert operator.stop() == 0
-    before = {body["metadata"]["name"]: body for body in _list(operator)}
-    assert len(before) == 301
-    # The last in the list, so the last that is looked at; its status tells that all others were.
-    operator.apply("zz-last", suspended)
-    mark = control_plane.audit.mark()
-    operator.start()
-    operator.wait_for("zz-last", "Stalled", timeout_s=SOON_S)
-    assert operator.stop() == 0
-    after = {body["metadata"]["name"]: body for body in _list(operator)}
-    del after["zz-last"]
-    assert after == before
-    writes = [
-        (entry.verb, entry.resource, entry.name)
-        for entry in control_plane.audit.entries(user=operator.user, since=mark)
-        # A review of one's own rights is a question, though it is asked by "create".
-        if entry.writes
-    ]
-    assert writes == [("patch", "configbuilds/status", "zz-last")]
-
-
 def _write_bound_token(operator: Operator, path: Path, *, secret: str) -> None:
     """Write a kubeconfig, by rename, with a token that is good as long as a Secret is there."""
     cluster, namespace = operator.cluster, f"-n={operator.namespace}"
@@ -170,23 +132,3 @@ def _take_right(operator: Operator, verb: str, resource: str) -> None:
             rule["verbs"].remove(verb)
     role["rules"] = [rule for rule in role["rules"] if rule["verbs"]]
     operator.cluster.kubectl("replace", "-f", "-", stdin=json.dumps(role))
-
-
-def _apply_all(operator: Operator, specs: dict[str, dict[str, object]]) -> None:
-    items = [
-        {
-            "apiVersion": "ade.dev/v1alpha1",
-            "kind": "ConfigBuild",
-            "metadata": {"name": name, "namespace": operator.namespace},
-            "spec": spec,
-        }
-        for name, spec in specs.items()
-    ]
-    body = {"apiVersion": "v1", "kind": "List", "items": items}
-    operator.cluster.kubectl("create", "-f", "-", stdin=json.dumps(body))
-
-
-def _list(operator: Operator) -> list[dict[str, Any]]:
-    answer = operator.cluster.kubectl("get", "cb", "-n", operator.namespace, "-o", "json")
-    items: list[dict[str, Any]] = json.loads(answer.stdout)["items"]
-    return items

@@ -1,4 +1,4 @@
-"""A thousand objects at rest: a start and a complete list write to none of them."""
+"""Many objects: a thousand at rest cost no write, and more than may wait all get their turn."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ COUNT = 1000
 
 # The first complete list with its sweep comes 10 s after a start.
 LISTED_S = 60.0
+
+# Who finds no room tries again after 2, 4, 8, 16 … s.
+ALL_BUILT_S = 120.0
 
 
 def test_start_and_a_complete_list_with_1000_objects_at_rest_write_nothing(
@@ -54,6 +57,31 @@ def test_start_and_a_complete_list_with_1000_objects_at_rest_write_nothing(
     listed = [e for e in requests if (e.verb, e.resource) == ("list", "configbuilds")]
     assert len(listed) >= 3, "at the start, by the watch, and before the sweep"
     assert (_objects(operator), _venvs(operator), _journals(operator)) == (before, venvs, journals)
+
+
+def test_more_objects_at_once_than_may_wait_are_all_built_in_the_end(
+    control_plane: Cluster, crd: None, prepare: Prepare
+) -> None:
+    operator = prepare(control_plane, ADE_MAX_CONCURRENCY="1", ADE_QUEUE_LIMIT="3")
+    operator.start()
+    # All are looked at together, and each finds room before any has taken it.
+    names = [f"config-{number}" for number in range(10)]
+    items = [
+        {
+            "apiVersion": "ade.dev/v1alpha1",
+            "kind": "ConfigBuild",
+            "metadata": {"name": name, "namespace": operator.namespace},
+            "spec": SPEC,
+        }
+        for name in names
+    ]
+    body = {"apiVersion": "v1", "kind": "List", "items": items}
+    operator.cluster.kubectl("create", "-f", "-", stdin=json.dumps(body))
+    for name in names:
+        operator.wait_for(name, "Ready", timeout_s=ALL_BUILT_S)
+    assert "(ADE_QUEUE_LIMIT); try again later" in operator.log
+    # One build each, and nothing of those for which there was no room.
+    assert len(_journals(operator)) == len(_venvs(operator)) == len(names)
 
 
 def _objects(operator: Operator) -> dict[str, Any]:

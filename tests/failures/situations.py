@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from configbuild.installers import PlannedCommand
+from configbuild.installers import Access, PlannedCommand
 from configbuild.model import Step
 from configbuild.receipt import installed
 from configbuild.steps import VERIFY_IMPORTS
@@ -591,7 +591,9 @@ def _verify(
     stage.paths.engine_facts.write_text(json.dumps(facts))
     python = (str(stage.paths.python), "-I", "-B", str(VERIFY_IMPORTS))
     argv = (*python, str(stage.paths.engine_facts), *(imports or ("ade_config",)))
-    return stage.run(PlannedCommand(argv=argv), Step.VERIFY_IMPORTS, engine="ade-engine")
+    return stage.run(
+        PlannedCommand(argv=argv, access=Access.INSPECT), Step.VERIFY_IMPORTS, engine="ade-engine"
+    )
 
 
 _SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'

@@ -48,7 +48,10 @@ class Stage:
     @property
     def paths(self) -> BuildPaths:
         return BuildPaths(
-            venv=self.root / "venv", scratch=self.root / "scratch", cache=self.root / "cache"
+            venv=self.root / "venv",
+            scratch=self.root / "scratch",
+            cache=self.root / "cache",
+            own_cache=self.root / "own-cache",
         )
 
     @property

@@ -124,9 +124,6 @@ class Enactment:
         journal = await asyncio.to_thread(self._journals.create, build_id)
         tried = state.newest.attempt if state.newest and trigger is Trigger.RETRY else 0
         try:
-            # Others may have taken the last place meanwhile. From here on nothing is waited for
-            # until the attempt is in line: one that a state knows and nobody runs never ends.
-            self._runner.check_room()
             attempt = Attempt(
                 request,
                 journal,
@@ -135,13 +132,15 @@ class Enactment:
                 attempt=tried + 1,
                 changed=self._attempt_changed,
             )
+            # Before the state knows of it, since what nobody runs never ends; and others may have
+            # taken the last place meanwhile.
+            self._runner.submit(attempt)
         except BaseException:
             # Open and empty, it would stay until the operator ends, and one more with each try.
             await asyncio.to_thread(self._journals.remove, build_id)
             raise
         dropped = state.begin(attempt)
         self._registry.name(state)
-        self._runner.submit(attempt)
         logger.info("build %s of %s queued: %s", build_id, state.key, trigger)
         self._changed(state.key)
         for forgotten in dropped:

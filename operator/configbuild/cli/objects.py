@@ -46,7 +46,10 @@ def create(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_object(*arguments: str, content: str | None = None) -> dict[str, Any]:
     """Run kubectl and read the object that it prints."""
-    printed = kubectl(*arguments, "-o", "json", content=content)
+    return _object(kubectl(*arguments, "-o", "json", content=content))
+
+
+def _object(printed: str) -> dict[str, Any]:
     try:
         found = json.loads(printed)
     except ValueError:
@@ -84,6 +87,23 @@ def shell_code(returncode: int) -> int:
 def in_namespace(namespace: str | None) -> Sequence[str]:
     """Make the option; kubectl knows best which namespace is the current one."""
     return ("-n", namespace) if namespace else ()
+
+
+def find_config_map(name: str, *, namespace: str) -> dict[str, Any] | None:
+    """Fetch a ConfigMap; ``None`` if there is none."""
+    where = ("-n", namespace, "--ignore-not-found", "-o", "json")
+    printed = kubectl("get", "configmap", name, *where)
+    return _object(printed) if printed.strip() else None
+
+
+def owner_of_build(build_id: str, *, namespace: str) -> str | None:
+    """Find the ConfigBuild whose build has an id, by the ConfigMaps that hold its log."""
+    where = ("-n", namespace, f"--selector=ade.dev/build-id={build_id}")
+    for found in read_object("get", "configmaps", *where)["items"]:
+        for owner in found["metadata"].get("ownerReferences") or ():
+            if owner["kind"] == "ConfigBuild":
+                return str(owner["name"])
+    return None
 
 
 def published_authority(namespace: str) -> str | None:

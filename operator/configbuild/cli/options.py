@@ -31,6 +31,15 @@ Server = Annotated[
         help="The operator's HTTP API.",
     ),
 ]
+LogServer = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        envvar="CONFIGBUILD_SERVER",
+        metavar="URL",
+        help="The operator's HTTP API; otherwise the log is read from ConfigMaps, by kubectl.",
+    ),
+]
 TokenOption = Annotated[
     str | None,
     typer.Option(

@@ -1,4 +1,7 @@
-"""The commands that ask the operator, by its HTTP API: ``logs``, ``build`` and ``cancel``."""
+"""The commands that ask the operator, by its HTTP API: ``logs``, ``build`` and ``cancel``.
+
+``logs`` can do without: from ConfigMaps, by kubectl.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from configbuild.cli.options import (
     Authority,
     Events,
     Insecure,
+    LogServer,
     Name,
     Namespace,
     Server,
@@ -29,6 +33,7 @@ from configbuild.cli.options import (
     connect,
 )
 from configbuild.cli.progress import say, write_bytes, write_lines
+from configbuild.cli.stored_logs import StoredLogFollower
 from configbuild.cli.tables import format_age, table
 from configbuild.cli.text import lines_of
 from configbuild.cli.waiting import on_terminal, show_live, show_plainly
@@ -58,7 +63,7 @@ def logs(
         int, typer.Option(min=0, metavar="N", help="Only what comes after event N.")
     ] = 0,
     output: Events = Output.TEXT,
-    server: Server = LOCAL_SERVER,
+    server: LogServer = None,
     token: TokenOption = None,
     token_file: TokenFileOption = None,
     authority: Authority = None,
@@ -66,9 +71,16 @@ def logs(
 ) -> None:
     """Print what a build did and does.
 
-    Standard output of its commands is marked with |, standard error with !. When the connection
-    breaks, reading goes on after the last event that came.
+    Standard output of its commands is marked with |, standard error with !.
+
+    Without --server the copy of the log in ConfigMaps is read, with your own rights; with -f it
+    comes every few seconds. With --server the operator sends each line as it is written; when the
+    connection breaks, reading goes on after the last event that came.
     """
+    if server is None:
+        stored = StoredLogFollower(namespace or current_namespace(), notify=say, after_id=after_id)
+        _print(stored.follow(target, follow=follow), output)
+        raise typer.Exit(_exit_code(stored))
     api = connect(server, namespace, token, token_file, authority, insecure=insecure)
     follower = Follower(api, notify=say, last_id=after_id)
     _print(follower.build(_build_id(api, namespace, target), follow=follow), output)
@@ -202,7 +214,7 @@ def _write_build(found: dict[str, Any], output: Told) -> None:
         write_shaped(found, Shape(output), [str(found["id"])])
 
 
-def _exit_code(follower: Follower) -> int:
+def _exit_code(follower: Follower | StoredLogFollower) -> int:
     ended = follower.completed
     return 0 if ended is None or ended.status is BuildStatus.ACTIVE else 1
 
