@@ -50,6 +50,11 @@ RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
       -x '/(test|tests|idlelib|lib2to3|turtledemo|site-packages|dist-packages)/' \
       "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
+# For sources of kind git; the base has none.
+RUN apt-get update -q \
+ && apt-get install -qy --no-install-recommends git ca-certificates \
+ && rm -rf /var/lib/apt/lists/*
+
 # Numeric in USER, or the kubelet cannot tell that it is not root. The deployment's volumes get the
 # same group (fsGroup).
 RUN groupadd --gid 10001 configbuild \

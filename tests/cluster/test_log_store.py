@@ -6,7 +6,10 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,90 @@ def test_log_is_copied_to_config_maps_that_status_lists(operator: Operator) -> N
         assert owner["uid"] == operator.get("invoices")["metadata"]["uid"]
         lines += gzip.decompress(data)
     assert lines == events(operator, status["build"]["id"])
+
+
+def test_plugin_reads_a_log_from_config_maps_with_no_operator_at_all(operator: Operator) -> None:
+    operator.apply("invoices", SPEC)
+    operator.wait_for("invoices", "Ready")
+    build_id = copied(operator)["build"]["id"]
+    whole = events(operator, build_id)
+    operator.kill()
+    assert plugin(operator, "logs", "invoices", "-o", "ndjson") == whole
+    middle = len(whole.splitlines()) // 2
+    rest = plugin(operator, "logs", build_id, "-f", "-o", "ndjson", "--after-id", str(middle))
+    assert rest == b"".join(whole.splitlines(keepends=True)[middle:])
+
+
+def test_plugin_follows_a_log_in_config_maps_to_its_end(operator: Operator, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+    write_package(operator.sources / "config", "ade-config", while_building=gate.wait_code)
+    operator.apply("invoices", SPEC)
+    gate.wait_until_reached()
+    with subprocess.Popen(
+        plugin_argv(operator, "logs", "-f", "invoices", "-o", "ndjson"),
+        env=plugin_environment(operator),
+        stdout=subprocess.PIPE,
+    ) as following:
+        assert following.stdout is not None
+        first = following.stdout.readline()  # the build goes on only now
+        gate.open_for_good()
+        read = first + following.stdout.read()
+        assert following.wait(timeout=60) == 0
+    assert read == events(operator, copied(operator)["build"]["id"])
+
+
+def plugin(operator: Operator, *arguments: str) -> bytes:
+    """Run ``kubectl configbuild`` as somebody with nothing but kubectl."""
+    return subprocess.run(
+        plugin_argv(operator, *arguments),
+        env=plugin_environment(operator),
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=60,
+    ).stdout
+
+
+def plugin_argv(operator: Operator, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "configbuild.cli.kubectl", *arguments, "-n", operator.namespace]
+
+
+def plugin_environment(operator: Operator) -> dict[str, str]:
+    """Give what the plugin needs to run as somebody who may read and do nothing else."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(operator.directory),
+        "KUBECONFIG": str(reader(operator)),
+        "KUBECTL": str(operator.cluster.assets.kubectl),
+    }
+
+
+def reader(operator: Operator) -> Path:
+    """Make an account that may read ConfigBuilds and ConfigMaps; returns its kubeconfig."""
+    rules = (("ade.dev", "configbuilds", ["get"]), ("", "configmaps", ["get", "list"]))
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "reader", "namespace": operator.namespace},
+        "rules": [
+            {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+            for group, resource, verbs in rules
+        ],
+    }
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "reader", "namespace": operator.namespace},
+    }
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "reader", "namespace": operator.namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+        "subjects": [{"kind": "ServiceAccount", "name": "reader"}],
+    }
+    bodies = {"apiVersion": "v1", "kind": "List", "items": [account, role, binding]}
+    operator.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(bodies))
+    return operator.cluster.service_account_kubeconfig(operator.namespace, "reader")
 
 
 def test_log_is_read_from_the_store_once_the_disk_is_gone(operator: Operator) -> None:
