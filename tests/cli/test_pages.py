@@ -13,6 +13,7 @@ import yaml
 from configbuild.builds.records import StepProgress
 from configbuild.cli.describe import LastLines, describe
 from configbuild.cli.listing import config_rows, under_way
+from configbuild.cli.steps import steps_to_come
 from configbuild.cli.tables import format_age, shortened, table
 from configbuild.model import BuildStatus, Step, StepStatus
 from tests.cli.support import Ended
@@ -32,11 +33,14 @@ from tests.unit.examples import NOW, build_id
 
 LONG = "n" * 63
 
+# Those of a config whose source is at hand; nothing is fetched then, and no page says it will be.
+STEPS_HERE = [name for name in Step if name is not Step.FETCH_CONFIG]
+
 
 def steps(*times_s: float, last: StepStatus = StepStatus.SUCCEEDED) -> tuple[StepProgress, ...]:
     """Steps that took so long, one after the other; ``0`` was skipped."""
     rows, began = [], NOW
-    for number, (name, time_s) in enumerate(zip(Step, times_s, strict=False), 1):
+    for number, (name, time_s) in enumerate(zip(STEPS_HERE, times_s, strict=False), 1):
         status = last if number == len(times_s) else StepStatus.SUCCEEDED
         running = status is StepStatus.RUNNING
         ended = began + timedelta(seconds=time_s)
@@ -117,7 +121,7 @@ def test_step_that_runs_has_a_bar_up_to_now_and_the_rest_are_to_come() -> None:
     text = page(body(status=live(running)))
     assert f"newest:  {CHANGED.id} runs for 1m01s" in text
     at = text.index("         ▶ upgrade_pip        1m00s  ━━━━━━━━━━━━━━━━━━━━━━━━")
-    assert text[at + 1 : at + 5] == [f"         · {name}" for name in list(Step)[2:]]
+    assert text[at + 1 : at + 5] == [f"         · {name}" for name in STEPS_HERE[2:]]
 
 
 def test_why_there_are_no_lines_is_told_on_the_page() -> None:
@@ -223,3 +227,11 @@ def test_commands_write_shapes_as_kubectl_does(tmp_path: Any) -> None:
     page = run("describe", "invoices", "--lines", "0")
     assert page.lines[0] == "team-a/invoices: not ready (InstallEngineFailed)"
     assert "no lines" not in page.text
+
+
+def test_step_that_was_passed_over_is_not_to_come() -> None:
+    assert steps_to_come([]) == STEPS_HERE
+    assert steps_to_come([Step.FETCH_CONFIG]) == STEPS_HERE
+    assert steps_to_come([Step.CREATE_VENV]) == STEPS_HERE[1:]
+    assert steps_to_come([Step.COLLECT_METADATA, Step.CREATE_VENV]) == []
+    assert "fetch_config" not in "\n".join(page(FAILED))

@@ -27,6 +27,7 @@ from configbuild.cli.explain import (
     wrapped,
 )
 from configbuild.cli.outlook import outlook
+from configbuild.cli.steps import steps_to_come
 from configbuild.cli.tables import format_age, table
 from configbuild.cli.text import printable
 from configbuild.cli.told import Told, time_of
@@ -138,10 +139,9 @@ def _steps(told: Told, now: datetime) -> Iterator[Text]:
     end = max([begin, *(time_of(step.get("finishedAt")) or now for step in rows)])
     for step in rows:
         yield _step(step, begin, end, now)
-    known = {step.get("name") for step in rows}
-    for name in Step:
-        if name not in known:
-            yield Text.assemble(_TO_COME, (f" {name}", "dim"))
+    known = {Step(name) for step in rows if (name := step.get("name")) in list(Step)}
+    for name in steps_to_come(known):
+        yield Text.assemble(_TO_COME, (f" {name}", "dim"))
 
 
 def _step(step: Mapping[str, Any], begin: datetime, end: datetime, now: datetime) -> Text:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from configbuild.builds.records import BuildRecord, StepProgress, record_of
 from configbuild.cli.progress import BuiltFacts
+from configbuild.cli.steps import steps_to_come
 from configbuild.cli.text import failure, printable
 from configbuild.durations import format_duration
 from configbuild.events import BuildCompleted, BuildLog, BuildStep, Event, decode_line
@@ -124,10 +125,11 @@ class LiveSteps:
         record = self.record
         steps = {step.name: step for step in record.steps} if record is not None else {}
         rows: list[Text] = []
-        for name in Step:
-            rows.append(self._row(name, steps.get(name)))
-            if (found := steps.get(name)) and found.status is StepStatus.RUNNING:
+        for name, step in steps.items():
+            rows.append(self._row(name, step))
+            if step.status is StepStatus.RUNNING:
                 rows.extend(self._tail_rows())
+        rows.extend(self._row(name, None) for name in steps_to_come(steps))
         if self._note:
             rows.append(_line(Text(self._note, "yellow")))
         return Group(*rows)
