@@ -229,6 +229,8 @@ class _Run:
         if (tree := self.request.sources.config) is not None:
             tree.copy_to(paths.config_tree)
             self.take_wheel(tree, paths.config_wheels)
+        elif self.request.sources.remote is not None:
+            paths.config_wheels.mkdir(parents=True, exist_ok=True)
         constraints = self.request.spec.install.constraints
         paths.constraints.write_text("".join(f"{line}\n" for line in constraints))
 
@@ -367,7 +369,9 @@ class _Run:
         return await launcher.run(command, output, grace_s=self.request.grace_s)
 
     def keep_wheel(self, planned: PlannedCommand) -> None:
-        if planned.makes is not None:
+        # A tree that is fetched has no digest before, so its wheel is not kept.
+        if planned.makes in self.wheel_keys:
+            assert planned.makes is not None
             self.kept_wheels.keep(self.wheel_keys[planned.makes], _only_wheel(planned.makes))
 
     def cage(self, planned: PlannedCommand) -> Cage | None:

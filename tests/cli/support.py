@@ -141,7 +141,7 @@ def quick_bench(directory: Path, manifest: str = MANIFEST) -> Bench:
     uv = directory / "uv"
     uv.write_bytes(STAND_IN.read_bytes())
     uv.chmod(0o755)
-    bench = Bench(directory=directory, settings={"ADE_UV_BIN": uv})
+    bench = Bench(directory=directory, settings={"ADE_UV_BIN": uv, "ADE_SANDBOX": "off"})
     bench.file.write_text(manifest)
     return bench
 

@@ -113,7 +113,7 @@ def test_what_stays_the_same_for_a_process_is_told_from_its_start(
     told = Metrics(operator)
     assert told("safe_mode") == 1
     assert told("builds_limit", state="waiting") == 1000
-    assert told("sandbox_state", state="off") == 1
+    assert told("sandbox_state", state="enforced") == 1
     assert "configbuild_operator_info{" in told.text
 
 
