@@ -157,12 +157,6 @@ def test_one_of_several_is_chosen_by_name() -> None:
 REFUSED = {
     "python": (MANIFEST + '  python: "3.3"\n', "spec.python: 3.3 is not among"),
     "requirement": (changed("ade-config==2.1", "ade-config=2"), "spec.config.requirement: "),
-    "kind": (
-        changed(
-            "{requirement: ade-config==2.1}", "{git: {url: 'https://x.org/y', ref: {tag: v1}}}"
-        ),
-        "spec.config.git: this version",
-    ),
     "folder": (
         changed("{requirement: ade-config==2.1}", "{path: no/where}"),
         "spec.config.path: there is no folder 'no/where' below",

@@ -95,7 +95,7 @@ async def test_package_without_a_wheel_is_refused_where_the_spec_wants_wheels_on
     tools = replace(attempt.request.tools, wheelhouse=house)
     attempt.request = replace(attempt.request, tools=tools)
     outcome = await attempt.run()
-    assert (outcome.status, outcome.reason) == (BuildStatus.FAILED, "InstallConfigFailed")
+    assert (outcome.status, outcome.reason) == (BuildStatus.FAILED, "NoWheel")
 
 
 @in_loop
