@@ -33,7 +33,11 @@ def operator(
 ) -> Iterator[Operator]:
     """An operator whose settings let it fetch from the site, and that knows no other authority."""
     install_rights(control_plane, namespace)
-    settings = {"ADE_ALLOWED_HOSTS": site.authority, "ADE_LOG_LEVEL": "DEBUG"}
+    settings = {
+        "ADE_SANDBOX": "off",  # its back end tells the test what it was given
+        "ADE_ALLOWED_HOSTS": site.authority,
+        "ADE_LOG_LEVEL": "DEBUG",
+    }
     operator = Operator(control_plane, namespace, tmp_path / "operator", settings=settings)
     write_package(operator.sources / "engine", "ade-engine")
     operator.start()
