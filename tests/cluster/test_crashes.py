@@ -295,7 +295,8 @@ def test_build_that_was_interrupted_twice_is_not_made_a_third_time(
     operator: Mortal, witness: Witness, tmp_path: Path
 ) -> None:
     operator.live()
-    first = _build_held_at(operator, Gate(tmp_path / "gate"))
+    gate = Gate(tmp_path / "gate")  # named, for it is closed once nobody has it
+    first = _build_held_at(operator, gate)
     operator.kill()
     operator.live()
     second = _build_in_step(operator, "install_config", "invoices", apart_from=first)

@@ -250,6 +250,9 @@ class Builds:
             self._note_problem(state, declared, error)
             raise
         self._note_wanted(state, wanted)
+        # Another limit, or another build that is active, may leave less room.
+        for record in state.trim_history():
+            await self._registry.forget(record)
         ensured = await self._enact(state, wanted, ask)
         if ensured is not None and due:
             for kind, token in due.items():

@@ -239,7 +239,7 @@ class ConfigState:
         """
         self.history.append(record)
         self.history.sort(key=lambda known: known.id, reverse=True)
-        return self._trim_history()
+        return self.trim_history()
 
     def owner_of(self, build_id: BuildId) -> LogOwner:
         """Name a build of this config as the owner of its log."""
@@ -255,7 +255,7 @@ class ConfigState:
             replace(record, log=log) if record.id == build_id else record for record in self.history
         ]
 
-    def _trim_history(self) -> list[BuildRecord]:
+    def trim_history(self) -> list[BuildRecord]:
         """Drop what is beyond the limit, but for the active build's record; gives what it was."""
         active = self.active.build_id if self.active is not None else None
         dropped = [row for row in self.history[self.history_limit :] if row.id != active]
@@ -266,7 +266,7 @@ class ConfigState:
         """Make ``attempt`` the newest build; returns the records that history has no room for."""
         if self.newest is not None:
             self.history.insert(0, self.newest)
-        forgotten = self._trim_history()
+        forgotten = self.trim_history()
         self.attempt = attempt
         self.newest_generation = self.generation
         self.newest = attempt.record
