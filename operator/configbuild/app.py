@@ -11,13 +11,10 @@ import asyncio
 import gc
 import logging
 import signal
-import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import REGISTRY
 
@@ -30,7 +27,7 @@ from configbuild.errors import ClusterError, ConfigBuildError
 from configbuild.files import file_lock, remove_tree
 from configbuild.interpreters import Interpreters, probe
 from configbuild.journal import Journals
-from configbuild.kube import log_maps, reviews, trust
+from configbuild.kube import log_maps
 from configbuild.kube.client import (
     NEEDED,
     Cluster,
@@ -43,14 +40,12 @@ from configbuild.kube.watch import Watcher
 from configbuild.logstore import LogStore
 from configbuild.metrics import Metrics, measure
 from configbuild.metrics.words import SandboxState
+from configbuild.serving import make_access, make_certificate
 from configbuild.settings import Settings
 from configbuild.valkey_store import make_valkey_store
-from configbuild.web.access import Access
 from configbuild.web.app import create_app, operator_version
-from configbuild.web.certificates import Authority, Files
 from configbuild.web.counted import CountedStreams
 from configbuild.web.server import serve
-from configbuild.web.tls import Tls
 
 logger = logging.getLogger(__name__)
 
@@ -139,8 +134,8 @@ async def _operate(
     await _first_list(cluster, reconciler, namespaces, _rights(settings), stop)
     if stop.is_set():
         return
-    access = await _access(settings, cluster)
-    certificate = await _certificate(settings, cluster)
+    access = await make_access(settings, cluster)
+    certificate = await make_certificate(settings, cluster)
     app = create_app(
         builds,
         journals,
@@ -218,48 +213,6 @@ def _sandbox_state(settings: Settings) -> SandboxState:
     if settings.sandbox == "off":
         return SandboxState.OFF
     return SandboxState.UNAVAILABLE if problem() is not None else SandboxState.ENFORCED
-
-
-async def _access(settings: Settings, cluster: Cluster) -> Access | None:
-    """Have the API server asked about callers; :class:`PermissionMissingError` if it may not be."""
-    if settings.auth == "off":
-        return None
-    await cluster.check_permissions(None, reviews.NEEDED)
-    judge = reviews.Reviews(
-        cluster.rest,
-        audiences=settings.audiences,
-        api_audience=settings.auth_api_audience,
-        keep_s=settings.auth_cache_seconds,
-        registry=REGISTRY,
-    )
-    return Access(judge, judge, registry=REGISTRY, recheck_s=settings.auth_recheck_seconds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Certificate:
-    """What HTTP is served with, and what has to run for it to stay good; ``None``: no TLS."""
-
-    context: ssl.SSLContext | None = None
-    upkeep: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
-
-
-async def _certificate(settings: Settings, cluster: Cluster) -> _Certificate:
-    """Take the certificate that is given, or make one; on loopback there need be none."""
-    if settings.tls_cert_file and settings.tls_key_file:
-        files = Files(certificate=settings.tls_cert_file, key=settings.tls_key_file)
-        given = Tls.of(files)
-        return _Certificate(context=given.context, upkeep=(lambda: given.follow(files),))
-    if settings.on_loopback:
-        return _Certificate()
-    namespace = trust.own_namespace(settings.pod_namespace)
-    await cluster.check_permissions(namespace, trust.NEEDED)
-    authority = Authority(names=settings.server_names(namespace))
-    made = Tls(authority.issue())
-    published = trust.Trust(cluster.rest, namespace, authority.certificate)
-    await published.publish()
-    return _Certificate(
-        context=made.context, upkeep=(lambda: made.renew(authority), published.keep_published)
-    )
 
 
 def sandbox_warnings(settings: Settings) -> list[str]:

@@ -83,7 +83,7 @@ _REASONS = {
 
 
 class StepOutput(Protocol):
-    """Where the output of a step's commands goes; see :class:`configbuild.process.OutputSink`."""
+    """Where the output of a step's commands goes; see :class:`configbuild.output.OutputSink`."""
 
     def feed(self, stream: Stream, chunk: bytes) -> None:
         """Take output, in a reader thread."""

@@ -7,7 +7,7 @@ output, since what is made of it (redaction, lines, a write to the journal) woul
 
 Nothing is left behind: not by a command that ends, not by a cancellation, not by the operator's own
 death, even by SIGKILL. Should the launcher itself be killed, the kernel ends its command with it,
-and :func:`_kill_marked` what that had started.
+and :func:`.kill_marked` what that had started.
 """
 
 from __future__ import annotations
@@ -17,46 +17,26 @@ import contextlib
 import json
 import os
 import secrets
-import select
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from configbuild.cage import Cage
 from configbuild.errors import CommandError, LauncherError
-from configbuild.model import Stream
+from configbuild.output import CommandOutput, OutputSink
+from configbuild.survivors import MARK, kill_marked
 
 # Time for pip or uv to remove temporary files and to write a last line, well within the 30 s that
 # Kubernetes gives a pod to end.
 GRACE_S = 5.0
 
-# Measured: 64 KiB a read is the fastest, and what is made of one chunk still takes under 3 ms.
-CHUNK_BYTES = 64 * 1024
-
-# Once a command is over its whole tree is dead, so its pipes end at once. Only a process outside
-# the tree that was handed one of them could keep it open; it is not waited for longer than this.
-DRAIN_S = 1.0
-
-# The most that a pipe can hold without privileges (fs.pipe-max-size): one read of this size takes
-# everything that was written before.
-PIPE_MAX_BYTES = 1024 * 1024
-
 # New files are for everybody to read: those who use a venv need not be the user who built it.
 UMASK = 0o022
-
-# The variable that marks the processes of one launcher: the one thing in a command's environment
-# that its caller did not put there.
-MARK = "CONFIGBUILD_LAUNCHER"
-
-# How long the kernel may take to end killed processes before they are left to themselves.
-KILL_S = 1.0
 
 # All that the launcher gets of the operator's environment, which may hold secrets: what some
 # interpreters need to find their own shared library.
@@ -74,24 +54,11 @@ class SandboxUnavailableError(LauncherError):
     reason = "SandboxUnavailable"
 
 
-class OutputSink(Protocol):
-    """Takes the output of a command, in the thread that reads it.
-
-    What either method raises ends the command and comes out of :meth:`Launcher.run`.
-    """
-
-    def feed(self, stream: Stream, chunk: bytes) -> None:
-        """Take the next bytes of a stream; as long as it takes, the command may have to wait."""
-
-    def end(self, stream: Stream) -> None:
-        """Take note that this command writes nothing more to this stream."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """What to run: no shell, no search along a PATH, nothing inherited.
 
-    ``env`` is the whole environment, save for :data:`MARK`. Without a ``cage`` the command may do
+    ``env`` is the whole environment, save for :data:`.MARK`. Without a ``cage`` the command may do
     what the operator may. ``ValueError`` if ``argv[0]`` is not an absolute path, or if something in
     here cannot be passed to any program.
     """
@@ -216,7 +183,7 @@ class Launcher:
             raise await self._death()
         self._packet = answer = self._loop.create_future()
         try:
-            with _Output(sink) as output:
+            with CommandOutput(sink) as output:
                 self._request(command, output.write_ends)
                 output.hand_over()
                 cancelled = await self._see_through(answer, output, grace_s)
@@ -290,7 +257,7 @@ class Launcher:
             socket.send_fds(self._control, [json.dumps(packet).encode()], fds)
 
     async def _see_through(
-        self, answer: asyncio.Future[bytes], output: _Output, grace_s: float
+        self, answer: asyncio.Future[bytes], output: CommandOutput, grace_s: float
     ) -> asyncio.CancelledError | None:
         """Wait for the answer and the end of the output through all cancellations; the first one.
 
@@ -309,7 +276,7 @@ class Launcher:
             waiting -= done
             if answer in done:
                 if not answer.result():
-                    _kill_marked(self._mark)
+                    kill_marked(self._mark)
                 output.command_ended()
             elif output.done in done and output.failure is not None:
                 self._stop(graces)
@@ -341,94 +308,6 @@ class Launcher:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._exited.set_result(self._process.wait())
-
-
-class _Output:
-    """The two pipes of one command, and the thread that reads them and feeds the sink.
-
-    ``done`` when the thread is; ``failure`` is then what the sink raised.
-    """
-
-    def __init__(self, sink: OutputSink) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[None] = self._loop.create_future()
-        self.failure: BaseException | None = None
-        self.write_ends: list[int] = []
-        self._streams: dict[int, Stream] = {}
-        self._sink = sink
-        self._ended = os.eventfd(0)
-        self._thread = threading.Thread(target=self._run, name="configbuild-output", daemon=True)
-
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as on_error:
-            on_error.callback(os.close, self._ended)
-            on_error.callback(self.hand_over)
-            for stream in (Stream.STDOUT, Stream.STDERR):
-                read_end, write_end = os.pipe()
-                on_error.callback(os.close, read_end)
-                self._streams[read_end] = stream
-                self.write_ends.append(write_end)
-            self._thread.start()
-            on_error.pop_all()
-        return self
-
-    def __exit__(self, *_exc_info: object) -> None:
-        self.hand_over()
-        self.command_ended()
-        self._thread.join()
-        os.close(self._ended)
-
-    def hand_over(self) -> None:
-        """Close the ends that are for the command alone to hold."""
-        while self.write_ends:
-            os.close(self.write_ends.pop())
-
-    def command_ended(self) -> None:
-        """Stop reading after :data:`DRAIN_S`, should the streams not end before."""
-        os.eventfd_write(self._ended, 1)
-
-    def _run(self) -> None:
-        try:
-            self._read()
-        except BaseException as failure:  # noqa: BLE001 - it surfaces from Launcher.run
-            self.failure = failure
-        for read_end in self._streams:
-            os.close(read_end)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self.done.set_result, None)
-
-    def _read(self) -> None:
-        deadline: float | None = None
-        poller = select.poll()
-        for fd in (self._ended, *self._streams):
-            poller.register(fd, select.POLLIN)
-        while self._streams:
-            left_s = None if deadline is None else deadline - time.monotonic()
-            if left_s is not None and left_s <= 0:
-                self._take_what_is_left()
-                return
-            for fd, _ in poller.poll(None if left_s is None else left_s * 1000):
-                if fd == self._ended:
-                    deadline = time.monotonic() + DRAIN_S
-                    poller.unregister(fd)
-                elif chunk := os.read(fd, CHUNK_BYTES):
-                    self._sink.feed(self._streams[fd], chunk)
-                else:
-                    poller.unregister(fd)
-                    self._end(fd)
-
-    def _take_what_is_left(self) -> None:
-        """Take what is in the pipes now: all that was written before the command ended is."""
-        for fd in list(self._streams):
-            os.set_blocking(fd, False)
-            with contextlib.suppress(BlockingIOError):
-                if chunk := os.read(fd, PIPE_MAX_BYTES):
-                    self._sink.feed(self._streams[fd], chunk)
-            self._end(fd)
-
-    def _end(self, fd: int) -> None:
-        os.close(fd)
-        self._sink.end(self._streams.pop(fd))
 
 
 def _spawn(python: Path, control: socket.socket) -> subprocess.Popen[bytes]:
@@ -472,38 +351,3 @@ def _command_exit(command: Command, answer: dict[str, Any]) -> CommandExit:
         max_rss_kib=answer["max_rss_kib"],
         cpu_s=answer["user_s"] + answer["system_s"],
     )
-
-
-def _kill_marked(mark: str) -> None:
-    """Kill everything that carries a launcher's mark: what it leaves if it is killed itself.
-
-    Not covered: who wiped its own environment, runs as another user or made itself undumpable.
-    """
-    variable = f"{MARK}={mark}".encode()
-    killed: dict[int, int] = {}
-    with contextlib.ExitStack() as pidfds:
-        while new := [pid for pid in _pids() if pid not in killed and _has(pid, variable)]:
-            for pid in new:
-                with contextlib.suppress(ProcessLookupError):
-                    killed[pid] = os.pidfd_open(pid)
-                    pidfds.callback(os.close, killed[pid])
-                    signal.pidfd_send_signal(killed[pid], signal.SIGKILL)
-        deadline = time.monotonic() + KILL_S
-        for pidfd in killed.values():
-            poller = select.poll()
-            poller.register(pidfd, select.POLLIN)
-            poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
-            # Orphans are ours to reap where the operator is the first process of its container.
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-
-
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-
-
-def _has(pid: int, variable: bytes) -> bool:
-    try:
-        return variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # gone, or not ours to look at
-        return False

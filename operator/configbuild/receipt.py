@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +58,37 @@ class StepRecord:
 
 
 def installed(site_packages: Path, name: str) -> EngineFacts:
-    """Read from its files what version of ``name`` is installed; :class:`StepError` if none is."""
+    """Read from its files what version of ``name`` is installed.
+
+    :class:`StepError` if none is, or if something there is no plain file.
+    """
     wanted = canonicalize_name(name)
-    for dist in distributions(path=[str(site_packages)]):
-        if canonicalize_name(dist.metadata["Name"]) == wanted:
+    for metadata in sorted(site_packages.glob("*.dist-info")):
+        _check_plain(metadata)
+        dist = Distribution.at(metadata)
+        if canonicalize_name(dist.metadata["Name"] or "") == wanted:
             return _facts(dist, wanted)
     raise StepError(
         f"{name} is not installed, though its installation ended well; does the package have"
         " another name?",
         reason="EngineNotInstalled",
     )
+
+
+def _check_plain(metadata: Path) -> None:
+    """Refuse to read what code of packages may have put there: a link to elsewhere, or a pipe.
+
+    Everything that the build started is dead by now, so nothing changes after the look.
+    """
+    files = [path for name in ("METADATA", "RECORD") if os.path.lexists(path := metadata / name)]
+    plain = stat.S_ISDIR(metadata.lstat().st_mode) and all(
+        stat.S_ISREG(path.lstat().st_mode) for path in files
+    )
+    if not plain:
+        raise StepError(
+            f"{metadata.name} in the venv is no folder of plain files, as an installer makes them",
+            reason="InvalidDistribution",
+        )
 
 
 def _facts(dist: Distribution, name: str) -> EngineFacts:

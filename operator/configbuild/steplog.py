@@ -13,7 +13,7 @@ from configbuild.redaction import Redactor
 class StepLog:
     """Takes what the commands of a step write, as it is read, and puts it into the journal.
 
-    An :class:`~configbuild.process.OutputSink`: fed by the thread that reads the pipes. Raises
+    An :class:`~configbuild.output.OutputSink`: fed by the thread that reads the pipes. Raises
     :class:`~configbuild.errors.JournalError` if the journal cannot be written, which ends the
     command: a build whose log is lost must not go on as if nothing were.
     """

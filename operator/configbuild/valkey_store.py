@@ -82,6 +82,8 @@ def make_valkey_store(settings: Settings) -> ValkeyLogs:
 class ValkeyLogs:
     """The store; see :class:`~configbuild.logstore.LogStore`."""
 
+    name = STORE
+
     def __init__(
         self,
         address: ValkeyAddress,

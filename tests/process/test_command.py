@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from configbuild.errors import CommandError
-from configbuild.process import MARK, Command, Launcher
+from configbuild.process import Command, Launcher
+from configbuild.survivors import MARK
 from tests.process.support import Recorder, in_loop, python, shell
 
 

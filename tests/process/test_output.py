@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from configbuild import process
+from configbuild import output as pipes
 from configbuild.model import Stream
 from configbuild.process import Launcher
 from tests.process.support import (
@@ -105,7 +105,7 @@ async def test_a_command_may_close_its_output_long_before_it_exits(gate: Gate) -
 async def test_a_daemon_that_holds_the_output_does_not_hold_up_the_run(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "DRAIN_S", 3600.0)  # the streams end, they are not given up
+    monkeypatch.setattr(pipes, "DRAIN_S", 3600.0)  # the streams end, they are not given up
     sink = Recorder()
     program = DAEMON + "daemon(); open(sys.argv[1]).readline(); print('bye')"
     async with await Launcher.start() as launcher:
@@ -124,7 +124,7 @@ async def test_a_daemon_that_holds_the_output_does_not_hold_up_the_run(
 async def test_a_pipe_held_open_outside_the_tree_does_not_hold_up_the_run(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "DRAIN_S", 0.0)
+    monkeypatch.setattr(pipes, "DRAIN_S", 0.0)
     sink = Recorder()
     async with await Launcher.start() as launcher:
         script = 'echo pid $$; read _ < "$1"; echo bye'
@@ -142,7 +142,7 @@ async def test_a_pipe_held_open_outside_the_tree_does_not_hold_up_the_run(
 async def test_what_is_in_a_pipe_that_is_given_up_is_taken_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process, "DRAIN_S", 0.0)
+    monkeypatch.setattr(pipes, "DRAIN_S", 0.0)
     feeding, go_on = threading.Event(), threading.Event()
 
     class SlowSink(Recorder):
@@ -152,7 +152,7 @@ async def test_what_is_in_a_pipe_that_is_given_up_is_taken_first(
             super().feed(stream, chunk)
 
     sink = SlowSink()
-    with process._Output(sink) as output:
+    with pipes.CommandOutput(sink) as output:
         outside = os.dup(output.write_ends[0])
         output.hand_over()
         os.write(outside, b"a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,31 @@ def test_other_record_of_the_same_version_is_told(tmp_path: Path) -> None:
     one, other = (installed(tmp_path / each, "ade-engine") for each in ("one", "other"))
 
     assert one.record_sha256 != other.record_sha256
+
+
+@pytest.mark.parametrize("file", ["METADATA", "RECORD"])
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_nothing_is_read_that_code_of_packages_has_put_in_a_file_s_place(
+    tmp_path: Path, file: str, kind: str
+) -> None:
+    planted = install(tmp_path / "venv", "ade-engine", "1.4.0") / file
+    elsewhere = planted.rename(tmp_path / "elsewhere")
+    if kind == "pipe":
+        os.mkfifo(planted)  # who opens it waits for ever
+    else:
+        planted.symlink_to(elsewhere)
+
+    with pytest.raises(StepError, match="no folder of plain files"):
+        installed(tmp_path / "venv", "ade-engine")
+
+
+def test_linked_folder_of_a_distribution_is_not_read(tmp_path: Path) -> None:
+    folder = install(tmp_path / "elsewhere", "ade-engine", "1.4.0")
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / folder.name).symlink_to(folder)
+
+    with pytest.raises(StepError, match="no folder of plain files"):
+        installed(tmp_path / "venv", "ade-engine")
 
 
 def test_engine_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:

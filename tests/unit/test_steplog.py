@@ -12,7 +12,7 @@ from configbuild.errors import JournalError
 from configbuild.events import BuildLog, decode_line
 from configbuild.journal import JournalWriter
 from configbuild.model import Step, Stream
-from configbuild.process import OutputSink
+from configbuild.output import OutputSink
 from configbuild.redaction import Redactor
 from configbuild.steplog import StepLog
 

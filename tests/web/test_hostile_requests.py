@@ -10,7 +10,9 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,26 +86,32 @@ class Target(NamedTuple):
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """Serve in a thread: schemathesis waits for its answers where it asks."""
-    ready = threading.Event()
-    told: list[tuple[str, str, Callable[[], Any]]] = []
+    begun: Future[tuple[str, str, Callable[[], Any]]] = Future()
 
     async def serve() -> None:
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         directory = tmp_path_factory.mktemp("hostile")
         async with site(directory, ensure_wait_s=ENSURE_WAIT_S) as here:
             built = await here.build()
-            told.append((here.url, built["id"], lambda: loop.call_soon_threadsafe(over.set)))
-            ready.set()
+            end = partial(loop.call_soon_threadsafe, over.set)
+            begun.set_result((here.url, built["id"], end))
             await over.wait()
 
-    thread = threading.Thread(target=asyncio.run, args=[serve()], daemon=True)
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:
+            if begun.done():
+                raise
+            begun.set_exception(error)
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert ready.wait(HANG_S), "the server did not begin"
-    url, build_id, end = told[0]
+    url, build_id, finish = begun.result(HANG_S)
     with requests.Session() as session:
         session.trust_env = False
         yield Target(url, build_id, session)
-    end()
+    finish()
     thread.join(HANG_S)
     assert not thread.is_alive()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -114,7 +115,8 @@ async def test_only_loopback_is_served_without_authentication(host: str) -> None
 async def test_real_port_is_told_and_signals_are_left_alone(
     tmp_path: Path, host: str, url: str
 ) -> None:
-    if host == "::1" and not has_ipv6():
+    # In CI a missing loopback is a failure, which binding to it will be.
+    if host == "::1" and not has_ipv6() and os.environ.get("CI") != "true":
         pytest.skip("this machine has no IPv6 loopback")
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     async with site(tmp_path, host=host) as here:

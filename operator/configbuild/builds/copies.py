@@ -77,22 +77,23 @@ class LogCopies:
 
     def catch_up(self, owner: LogOwner, record: BuildRecord) -> None:
         """Copy the log of a build that has ended, unless that was done, or there is no journal."""
+        ours = record.log if record.log and record.log.store == self._store.name else None
         done = record.log is not None and record.log.complete
         if not done and self._journals.exists(record.id):
-            self._start(owner, self._copy_in_turn(owner, record.log))
+            self._start(owner, self._copy_in_turn(owner, ours))
 
     def forget(self, record: BuildRecord) -> None:
         """Remove the copy of a log that is kept no longer."""
         making = self._tasks.pop(record.id, None)
         if making is not None:
             making.cancel()
-        if record.log is not None:
+        if record.log is not None and record.log.store == self._store.name:
             owner = LogOwner(key=record.key, uid="", build_id=record.id)
             self._start(owner, self._remove(owner, record.log))
 
     def read(self, record: BuildRecord, after_id: int = 0) -> AsyncGenerator[bytes, None] | None:
-        """Read a copy; see :meth:`.LogStore.read`. ``None`` if there is none."""
-        if record.log is None:
+        """Read a copy; see :meth:`.LogStore.read`. ``None`` if there is none in this store."""
+        if record.log is None or record.log.store != self._store.name:
             return None
         owner = LogOwner(key=record.key, uid="", build_id=record.id)
         return self._store.read(owner, record.log, after_id)
@@ -108,15 +109,26 @@ class LogCopies:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the log of %s is not copied", owner.build_id, exc_info=error)
 
-    async def _copy_in_turn(self, owner: LogOwner, earlier: StoredLog | None) -> None:
-        async with self._catching_up:
-            await self._copy(owner, earlier)
-
-    async def _copy(self, owner: LogOwner, earlier: StoredLog | None = None) -> None:
-        copy = self._store.begin(owner, earlier)
+    async def _copy(self, owner: LogOwner) -> None:
+        """Copy a log while it is written."""
+        copy = self._store.begin(owner)
         with suppress(NotFoundError):  # kept no longer
             await self._follow(owner, copy)
-            await self._persist(owner, copy)
+            problem = await self._seal(owner, copy)
+            if problem is not None and not problem.lasting:
+                # Nothing is held meanwhile, for the journal has it all.
+                await self._copy_in_turn(owner, copy.stored())
+
+    async def _copy_in_turn(self, owner: LogOwner, earlier: StoredLog | None) -> None:
+        """Copy the log of a build that has ended, however long the store is away."""
+        retry_s = _FIRST_RETRY_S
+        async with self._catching_up:
+            copy = self._store.begin(owner, earlier)
+            with suppress(NotFoundError):
+                await self._follow(owner, copy)
+                while (problem := await self._seal(owner, copy)) and not problem.lasting:
+                    await asyncio.sleep(retry_s)
+                    retry_s = min(2 * retry_s, _LAST_RETRY_S)
 
     async def _follow(self, owner: LogOwner, copy: LogCopy) -> None:
         """Take the journal as it grows, to its end."""
@@ -141,21 +153,16 @@ class LogCopies:
             logger.warning("%s; the copy goes on", error)
             self._noted(owner, copy.stored(error.message))
 
-    async def _persist(self, owner: LogOwner, copy: LogCopy) -> None:
-        """Have all of an ended log in the store, however long the store is away."""
-        retry_s = _FIRST_RETRY_S
-        while True:
-            try:
-                self._noted(owner, await copy.seal())
-                return
-            except LogStoreError as error:
-                self._noted(owner, copy.stored(error.message))
-                if error.lasting:
-                    logger.warning("%s; the copy stays incomplete", error)
-                    return
-                logger.warning("%s; trying again in %.0f s", error, retry_s)
-            await asyncio.sleep(retry_s)
-            retry_s = min(2 * retry_s, _LAST_RETRY_S)
+    async def _seal(self, owner: LogOwner, copy: LogCopy) -> LogStoreError | None:
+        """Have all of an ended log in the store; gives what was in the way."""
+        try:
+            self._noted(owner, await copy.seal())
+        except LogStoreError as error:
+            ending = "the copy stays incomplete" if error.lasting else "trying again"
+            logger.warning("%s; %s", error, ending)
+            self._noted(owner, copy.stored(error.message))
+            return error
+        return None
 
     async def _remove(self, owner: LogOwner, stored: StoredLog) -> None:
         try:

@@ -36,7 +36,7 @@ async def inquire(argv: Sequence[str], *, environment: Mapping[str, str], direct
 
 
 class _Answer:
-    """Keeps the beginning of both streams; see :class:`configbuild.process.OutputSink`."""
+    """Keeps the beginning of both streams; see :class:`configbuild.output.OutputSink`."""
 
     def __init__(self) -> None:
         self.streams = {stream: bytearray() for stream in Stream}

@@ -44,6 +44,8 @@ _QUERY = {"fieldManager": FIELD_MANAGER}
 class LogMaps:
     """The store; see :class:`~configbuild.logstore.LogStore`."""
 
+    name = STORE
+
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
 

@@ -99,7 +99,7 @@ class StatusWriter:
         """Write until cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(_WORKERS):
-                group.create_task(self._queue.work(self._write), name="status writer")
+                group.create_task(self._queue.work(self._write_safely), name="status writer")
 
     async def flush(self) -> None:
         """Write what is marked, once, when nothing else will: at the operator's end."""
@@ -113,6 +113,14 @@ class StatusWriter:
         status = (self._objects.get(key) or {}).get("status") or {}
         known = [status.get("build") or {}, *(status.get("history") or [])]
         return any(row.get("id") == build_id for row in known)
+
+    async def _write_safely(self, key: ConfigKey) -> None:
+        try:
+            await self._write(key)
+        except Exception:
+            # A defect of ours in one status must not end the work on all others.
+            logger.exception("the status of %s was not written; trying again", key)
+            self._queue.add_after(key, _RETRY_S)
 
     async def _write(self, key: ConfigKey) -> bool:
         """Write a status that differs; whether it now says what is so."""

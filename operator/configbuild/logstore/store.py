@@ -44,7 +44,9 @@ class LogCopy(Protocol):
 
 
 class LogStore(Protocol):
-    """Where copies of logs are."""
+    """Where copies of logs are; ``name`` is what :attr:`.StoredLog.store` calls it."""
+
+    name: str
 
     def begin(self, owner: LogOwner, earlier: StoredLog | None = None) -> LogCopy:
         """Begin the copy of a log, in the place of an earlier one of the same build.
