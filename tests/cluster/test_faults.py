@@ -308,7 +308,7 @@ def operator(operator_of_file: Faulty) -> Iterator[Faulty]:
         operator.apply(name, SPEC)
     for name in ("standing", "invoices"):
         operator.wait_for(name, "Ready", patient=True)
-    wait_until(lambda: wrongs(operator) == [], what="all is at rest", timeout_s=RIGHT_S)
+    operator.see_right(lambda: wrongs(operator) == [], what="all is at rest")
     yield operator
     operator.disarm()
     print(operator.log[-20_000:])

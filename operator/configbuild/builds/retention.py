@@ -149,9 +149,12 @@ def kept_venvs(folder: Path, *, after: str = "") -> list[Kept]:
 
 
 def kept_build(state: ConfigState, fingerprint: str, *, layout: Layout) -> ActiveBuild | None:
-    """Find the latest verified build of this very object that has a fingerprint. Blocking."""
+    """Find the latest verified build of this very object that has a fingerprint. Blocking.
+
+    Only among those that are remembered: the log of another is gone, or soon will be.
+    """
     for venv in reversed(kept_venvs(layout.config_venvs(state.key))):
-        if venv.uid != state.uid:
+        if venv.uid != state.uid or not state.names(venv.build_id):
             continue
         paths = layout.build(state.key, venv.build_id)
         found = ActiveBuild.from_receipt(paths, venv.build_id, state.uid)
