@@ -76,6 +76,7 @@ class Operator:
     ) -> None:
         self.cluster = cluster
         self.namespace = namespace
+        self._path = f"/apis/ade.dev/v1alpha1/namespaces/{namespace}/configbuilds"
         self.directory = directory
         self.sources = directory / "sources" / namespace
         self.venvs = directory / "venvs" / namespace
@@ -162,9 +163,24 @@ class Operator:
 
     def get(self, name: str) -> dict[str, Any]:
         """Read a ConfigBuild."""
-        answer = self.cluster.kubectl("get", "cb", name, "-n", self.namespace, "-o", "json")
-        body: dict[str, Any] = json.loads(answer.stdout)
+        body: dict[str, Any] = self.cluster.get(f"{self._path}/{name}")
         return body
+
+    def get_all(self) -> dict[str, dict[str, Any]]:
+        """Read all ConfigBuilds, by their names."""
+        answer = self.cluster.get(
+            f"/apis/ade.dev/v1alpha1/namespaces/{self.namespace}/configbuilds"
+        )
+        return {body["metadata"]["name"]: body for body in answer["items"]}
+
+    def event_reasons(self) -> list[str]:
+        """Read the reasons of all Events."""
+        return [event["reason"] for event in self.events()]
+
+    def events(self) -> list[dict[str, Any]]:
+        """Read all Events."""
+        answer = self.cluster.get(f"/api/v1/namespaces/{self.namespace}/events")
+        return list(answer["items"])
 
     def wait_for(
         self, name: str, condition: str, *, timeout_s: float = 60.0, patient: bool = False

@@ -448,18 +448,13 @@ def _is_ready(operator: Operator, name: str) -> bool:
     return bool(current and ready["status"] == "True")
 
 
-def _bodies(operator: Operator) -> dict[str, dict[str, Any]]:
-    answer = operator.cluster.kubectl("get", "cb", "-n", operator.namespace, "-o", "json")
-    return {body["metadata"]["name"]: body for body in json.loads(answer.stdout)["items"]}
-
-
 def _active_builds(operator: Operator) -> dict[str, str]:
-    return {name: body["status"]["active"]["buildId"] for name, body in _bodies(operator).items()}
+    return {name: body["status"]["active"]["buildId"] for name, body in operator.get_all().items()}
 
 
 def wrongs(operator: Operator) -> list[str]:
     """Tell what is not as it should be of objects, venvs, journals and processes at rest."""
-    bodies = _bodies(operator)
+    bodies = operator.get_all()
     found = []
     for name, body in bodies.items():
         if condition_of(body, "Reconciling") or not condition_of(body, "Available"):

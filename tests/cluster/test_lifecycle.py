@@ -128,10 +128,7 @@ def test_annotation_that_cannot_be_followed_is_told_and_changes_nothing(
     assert condition_of(body, "Ready")["status"] == "True"
 
     def told() -> bool:
-        events = operator.cluster.kubectl(
-            "get", "events", "-n", operator.namespace, "-o", "jsonpath={.items[*].reason}"
-        )
-        return "InvalidToken" in events.stdout.split()
+        return "InvalidToken" in operator.event_reasons()
 
     wait_until(told, what="the fault is announced", timeout_s=10)
     _annotate(operator, **dict.fromkeys(annotation))

@@ -37,8 +37,9 @@ def status_when(operator: Operator, holds: Any, name: str = "invoices") -> dict[
 
 
 def config_map(operator: Operator, name: str) -> dict[str, Any]:
-    answer = operator.cluster.kubectl("get", "cm", name, "-n", operator.namespace, "-o", "json")
-    body: dict[str, Any] = json.loads(answer.stdout)
+    body: dict[str, Any] = operator.cluster.get(
+        f"/api/v1/namespaces/{operator.namespace}/configmaps/{name}"
+    )
     return body
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from configbuild.model import BuildId
 from tests.cluster.controlplane import Cluster, wait_until
@@ -31,7 +30,7 @@ def test_start_and_a_complete_list_with_1000_objects_at_rest_write_nothing(
     # A sweep without any grace: what it takes for orphaned it removes.
     operator.configure(ADE_ORPHAN_GRACE_SECONDS="0", ADE_REPLACED_KEEP_SECONDS="0")
     multiply(operator, model, [f"config-{number:04}" for number in range(COUNT - 1)])
-    before, venvs, journals = _objects(operator), _venvs(operator), _journals(operator)
+    before, venvs, journals = operator.get_all(), _venvs(operator), _journals(operator)
     assert len(before) == len(venvs) == len(journals) == COUNT
 
     orphan = BuildId.new()
@@ -56,7 +55,7 @@ def test_start_and_a_complete_list_with_1000_objects_at_rest_write_nothing(
     assert [(e.verb, e.resource, e.name) for e in requests if e.writes] == []
     listed = [e for e in requests if (e.verb, e.resource) == ("list", "configbuilds")]
     assert len(listed) >= 3, "at the start, by the watch, and before the sweep"
-    assert (_objects(operator), _venvs(operator), _journals(operator)) == (before, venvs, journals)
+    assert (operator.get_all(), _venvs(operator), _journals(operator)) == (before, venvs, journals)
 
 
 def test_more_objects_at_once_than_may_wait_are_all_built_in_the_end(
@@ -82,11 +81,6 @@ def test_more_objects_at_once_than_may_wait_are_all_built_in_the_end(
     assert "(ADE_QUEUE_LIMIT); try again later" in operator.log
     # One build each, and nothing of those for which there was no room.
     assert len(_journals(operator)) == len(_venvs(operator)) == len(names)
-
-
-def _objects(operator: Operator) -> dict[str, Any]:
-    answer = operator.cluster.kubectl("get", "cb", "-n", operator.namespace, "-o", "json")
-    return {body["metadata"]["name"]: body for body in json.loads(answer.stdout)["items"]}
 
 
 def _venvs(operator: Operator) -> list[str]:

@@ -48,9 +48,7 @@ def test_events_tell_the_course_of_a_build(operator: Operator) -> None:
     operator.wait_for("invoices", "Ready")
 
     def reasons() -> list[str] | None:
-        found = operator.cluster.kubectl(
-            "get", "events", "-n", operator.namespace, "-o", "jsonpath={.items[*].reason}"
-        ).stdout.split()
+        found = operator.event_reasons()
         return found if "BuildSucceeded" in found else None
 
     told = wait_until(reasons, what="BuildSucceeded is announced", timeout_s=10)
@@ -199,9 +197,8 @@ def test_table_alone_tells_why_a_build_failed_and_what_to_change(operator: Opera
     assert f"(hint: {hint})" in condition_of(body, "Ready")["message"].splitlines()[0]
 
     def announced() -> bool:
-        path = "jsonpath={.items[?(@.reason=='BuildFailed')].message}"
-        events = operator.cluster.kubectl("get", "events", "-n", operator.namespace, "-o", path)
-        return f"(hint: {hint})" in events.stdout
+        failures = [it["message"] for it in operator.events() if it["reason"] == "BuildFailed"]
+        return any(f"(hint: {hint})" in message for message in failures)
 
     assert wait_until(announced, what="the hint is announced", timeout_s=10)
 
@@ -396,10 +393,7 @@ def _settle(operator: Operator) -> None:
     """Wait for the Event that follows the last status write, after which nothing is written."""
 
     def told() -> bool:
-        found = operator.cluster.kubectl(
-            "get", "events", "-n", operator.namespace, "-o", "jsonpath={.items[*].reason}"
-        )
-        return "BuildSucceeded" in found.stdout
+        return "BuildSucceeded" in operator.event_reasons()
 
     wait_until(told, what="the end of the build is announced", timeout_s=20)
 

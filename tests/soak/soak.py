@@ -20,7 +20,7 @@ from typing import Any
 from tests.cluster.controlplane import Cluster, wait_until
 from tests.cluster.operation import Operator, condition_of, install_rights
 from tests.packages import write_package
-from tests.soak.truth import NOISE, Truth, contradictions, examine, objects, processes_of
+from tests.soak.truth import NOISE, Truth, contradictions, examine, processes_of
 from tests.soak.witness import Witness
 
 CONFIGS = ("invoices", "ledger", "payroll", "stock")
@@ -280,7 +280,7 @@ class Soak:
 
     def expect_what_is_declared(self) -> None:
         """See that each object has the right build, or says why it has none."""
-        bodies = objects(self.operator)
+        bodies = self.operator.get_all()
         if set(bodies) != set(self.declared):
             self.findings.append(f"there are {sorted(bodies)}, declared {sorted(self.declared)}")
         for name, variant in self.declared.items():
@@ -303,7 +303,7 @@ class Soak:
         """Delete everything while the operator looks on: nothing of what it knew of may stay."""
         named = {
             row["id"].removeprefix("build_").lower()
-            for body in objects(self.operator).values()
+            for body in self.operator.get_all().values()
             for row in [body["status"]["build"], *body["status"].get("history", [])]
         }
         for name in list(self.declared):
@@ -366,7 +366,7 @@ def wait_until_settled(operator: Operator, witness: Witness) -> None:
 
     def settled() -> bool:
         nonlocal still, since
-        bodies = objects(operator)
+        bodies = operator.get_all()
         versions = {name: body["metadata"]["resourceVersion"] for name, body in bodies.items()}
         if versions != still or not all(_is_settled(body) for body in bodies.values()):
             still, since = versions, time.monotonic()
@@ -377,7 +377,7 @@ def wait_until_settled(operator: Operator, witness: Witness) -> None:
     try:
         wait_until(settled, what="all is settled", timeout_s=SETTLED_S, interval_s=0.3)
     except TimeoutError as error:
-        bodies = objects(operator)
+        bodies = operator.get_all()
         left = {name: body.get("status") for name, body in bodies.items() if not _is_settled(body)}
         raise TimeoutError(f"{error}: {json.dumps(left)}") from None
 

@@ -74,7 +74,7 @@ def examine(operator: Operator, witness: Witness, *, swept: bool = False) -> Tru
     Once it has ``swept`` without any grace, an orphan is a finding; before that it waits its time.
     """
     truth = Truth()
-    bodies = objects(operator)
+    bodies = operator.get_all()
     own = [operator.process.pid] if operator.process else []
     for pid, what in processes_of(operator.directory, apart_from=own):
         truth.processes += 1
@@ -98,12 +98,6 @@ def examine(operator: Operator, witness: Witness, *, swept: bool = False) -> Tru
     if swept:
         truth.findings += [f"{count} orphans: {kind}" for kind, count in truth.orphans.items()]
     return truth
-
-
-def objects(operator: Operator) -> dict[str, dict[str, Any]]:
-    """Read all ConfigBuilds of the operator's namespace."""
-    answer = operator.cluster.kubectl("get", "cb", "-n", operator.namespace, "-o", "json")
-    return {body["metadata"]["name"]: body for body in json.loads(answer.stdout)["items"]}
 
 
 def processes_of(directory: Path, *, apart_from: list[int]) -> Iterator[tuple[int, str]]:

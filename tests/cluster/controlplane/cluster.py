@@ -6,6 +6,7 @@ import json
 import subprocess
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from .assets import Assets
 from .audit import AuditLog
@@ -105,6 +106,17 @@ class Cluster:
         if check and result.returncode != 0:
             raise KubectlError(args, result.returncode, result.stderr)
         return result
+
+    def get(self, path: str) -> Any:
+        """Read from the API by its path, as the administrator.
+
+        For what is asked again and again: each kubectl takes a tenth of a second of a processor.
+
+        Raises:
+            ApiError: the server answered with an error status.
+            OSError: it could not be reached.
+        """
+        return self._api.get(path)
 
     def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
         """Return a kubeconfig with a fresh token of an existing service account.
