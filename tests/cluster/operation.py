@@ -204,6 +204,20 @@ class Operator:
             status = json.dumps(self.get(name).get("status"), indent=1)
             raise AssertionError(f"{error}\n{status}\n{self.log[-4000:]}") from None
 
+    def wait_at_rest(self, name: str) -> dict[str, Any]:
+        """Wait until a build has succeeded and nothing more is written of it; returns the object.
+
+        That is when its log is copied and its end is announced.
+        """
+        self.wait_for(name, "Ready")
+
+        def rests() -> dict[str, Any] | None:
+            body = self.get(name)
+            copied = body["status"].get("log", {}).get("complete") is True
+            return body if copied and "BuildSucceeded" in self.event_reasons() else None
+
+        return wait_until(rests, what=f"{name} is at rest", timeout_s=60.0)
+
     def journal(self, build_id: str) -> list[dict[str, Any]]:
         """Read a build's events from disk."""
         path = self.logs / f"{build_id.removeprefix('build_').lower()}.ndjson"

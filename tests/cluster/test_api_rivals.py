@@ -118,7 +118,7 @@ def test_status_that_somebody_else_edits_is_put_right_and_nothing_is_built(
     operator: Operator, lie: Mapping[str, Any] | None
 ) -> None:
     operator.apply("invoices", SPEC)
-    truth = operator.wait_for("invoices", "Ready")["status"]
+    truth = operator.wait_at_rest("invoices")["status"]
     _edit_status(operator, "invoices", lie)
     _wait_for_status(operator, "invoices", truth)
     assert _builds_on_disk(operator) == {truth["build"]["id"]}
@@ -135,7 +135,7 @@ def test_status_that_is_edited_while_no_operator_runs_is_put_right_from_the_disk
     operator: Operator, lie: Mapping[str, Any]
 ) -> None:
     operator.apply("invoices", SPEC)
-    truth = operator.wait_for("invoices", "Ready")["status"]
+    truth = operator.wait_at_rest("invoices")["status"]
     operator.stop()
     _edit_status(operator, "invoices", lie)
     operator.start()

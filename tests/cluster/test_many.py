@@ -25,7 +25,7 @@ def test_start_and_a_complete_list_with_1000_objects_at_rest_write_nothing(
     operator = prepare(control_plane)
     operator.start()
     operator.apply("model", SPEC)
-    model = operator.wait_for("model", "Ready")
+    model = operator.wait_at_rest("model")
     assert operator.stop() == 0
     # A sweep without any grace: what it takes for orphaned it removes.
     operator.configure(ADE_ORPHAN_GRACE_SECONDS="0", ADE_REPLACED_KEEP_SECONDS="0")

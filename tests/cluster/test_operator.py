@@ -75,8 +75,7 @@ def test_config_map_source_is_built_and_its_edit_under_a_new_name_rebuilds(
 
 def test_unchanged_apply_builds_nothing_and_writes_nothing(operator: Operator) -> None:
     operator.apply("invoices", SPEC)
-    before = operator.wait_for("invoices", "Ready")
-    _settle(operator)
+    before = operator.wait_at_rest("invoices")
     mark = operator.cluster.audit.mark()
     operator.apply("invoices", SPEC)
     # A change that is none to the build: the operator sees the object and has nothing to do.
@@ -91,8 +90,7 @@ def test_unchanged_apply_builds_nothing_and_writes_nothing(operator: Operator) -
 
 def test_restart_at_rest_writes_nothing_and_builds_nothing(operator: Operator) -> None:
     operator.apply("invoices", SPEC)
-    before = operator.wait_for("invoices", "Ready")
-    _settle(operator)
+    before = operator.wait_at_rest("invoices")
     mark = operator.cluster.audit.mark()
     assert operator.stop() == 0
     operator.start()
@@ -387,15 +385,6 @@ def _config_map_spec(name: str) -> dict[str, object]:
 
 def _builds(operator: Operator, name: str) -> str:
     return f"/api/v1/workspaces/{operator.namespace}/configs/{name}/builds"
-
-
-def _settle(operator: Operator) -> None:
-    """Wait for the Event that follows the last status write, after which nothing is written."""
-
-    def told() -> bool:
-        return "BuildSucceeded" in operator.event_reasons()
-
-    wait_until(told, what="the end of the build is announced", timeout_s=20)
 
 
 def _writes(operator: Operator, mark: int) -> list[str]:
