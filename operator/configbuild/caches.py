@@ -42,7 +42,7 @@ def hold(paths: BuildPaths) -> int:
     lock = os.open(paths.cache / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        for caches in (paths.caches, paths.own_caches):
+        for caches in (paths.caches, paths.own_caches, paths.index_caches):
             for folder in (caches.uv, caches.pip):
                 folder.mkdir(parents=True, exist_ok=True)
         for used in (paths.caches.uv, paths.caches.pip, paths.own_cache):

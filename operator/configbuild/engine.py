@@ -26,13 +26,15 @@ from configbuild.failures import Ending, classify
 from configbuild.files import remove_tree
 from configbuild.fingerprint import Fingerprint
 from configbuild.installers import (
+    Access,
     Argument,
     PlannedCommand,
     Toolchain,
     WheelIn,
     lacks_wheels,
+    uv_index_config,
 )
-from configbuild.layout import BuildPaths
+from configbuild.layout import BuildPaths, IndexPaths
 from configbuild.memory import oom_kills
 from configbuild.model import (
     BuildId,
@@ -190,6 +192,8 @@ class _Run:
         try:
             async with limit, await Launcher.start() as launcher:
                 await self.prepared()
+                if request.tools.wheelhouse is None:
+                    await request.sources.index.check()
                 for planned in plan.steps:
                     step = planned.step
                     await self.run_step(planned, launcher)
@@ -231,8 +235,20 @@ class _Run:
             self.take_wheel(tree, paths.config_wheels)
         elif self.request.sources.remote is not None:
             paths.config_wheels.mkdir(parents=True, exist_ok=True)
+        self.prepare_index(paths.index)
         constraints = self.request.spec.install.constraints
         paths.constraints.write_text("".join(f"{line}\n" for line in constraints))
+
+    def prepare_index(self, place: IndexPaths) -> None:
+        """Lay out what commands need that have credentials for an index."""
+        access = self.request.sources.index
+        if access.credentials is None:
+            return
+        for folder in (place.home, place.tmp):
+            folder.mkdir(parents=True)
+        place.config.write_text(uv_index_config(self.request.spec.install.index.urls))
+        if access.ca is not None:
+            place.ca.write_bytes(access.ca)
 
     def let_caches_go(self) -> None:
         """From now on they may be trimmed."""
@@ -360,9 +376,13 @@ class _Run:
         self, planned: PlannedCommand, output: StepOutput, launcher: Launcher
     ) -> CommandExit:
         paths = self.request.paths
+        login: Mapping[str, str] = {}
+        if planned.access is Access.FETCH:
+            installer = self.request.spec.install.installer
+            login = self.request.sources.index.environment(installer, paths.index.ca)
         command = Command(
             argv=_argv(planned),
-            env=environment_for(planned.access, paths, self.environment),
+            env={**environment_for(planned.access, paths, self.environment), **login},
             cwd=paths.scratch,
             cage=self.cage(planned),
         )

@@ -4,10 +4,14 @@ Both are the same verbs over different programs; :mod:`configbuild.plan` knows o
 
 Code of packages runs while wheels are built, and only then. Installs take wheels alone; where a
 dependency has none, it is built first, apart from the venv and from the cache that others read.
+
+Where an index wants credentials, wheels are fetched by a command of its own, apart from the venv,
+and then installed by one that has none.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +23,9 @@ from configbuild.interpreters import Interpreter
 from configbuild.layout import BuildPaths
 from configbuild.model import Installer, InstallOptions
 from configbuild.steps import COMPILE_BYTECODE, UNSHARE_FILES
+
+# From the fetch to the install of one step; the longest build is an hour.
+_KEPT = "max-age=3600"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,11 @@ class Access(StrEnum):
     """Make the venv: by its interpreter, without a network."""
     BUILD = "build"
     """Run the code of a package: with a cache of the config's own."""
+    FETCH = "fetch"
+    """Fetch wheels, with the credentials for an index: apart from the venv and from all caches that
+    code of packages writes to. Runs no such code."""
+    INSTALL_FETCHED = "install-fetched"
+    """Write into the venv what was fetched with credentials: without these, and no network."""
     INSTALL = "install"
     """Write into the venv, from the cache that the namespace shares: runs no code of packages."""
     INSTALL_OWN = "install-own"
@@ -87,20 +99,50 @@ class InstallerCommands(Protocol):
     def create_venv(self) -> PlannedCommand:
         """Make the empty venv at its final path."""
 
-    def upgrade_itself(self) -> PlannedCommand | str:
+    def upgrade_itself(self) -> tuple[PlannedCommand, ...] | str:
         """Bring the installer inside the venv up to date; a text says why nothing is to do."""
 
     def build_wheel(self, tree: Path, out: Path) -> PlannedCommand:
         """Build a source tree to a wheel in ``out``."""
 
-    def install(self, what: Argument, constraints: tuple[Path, ...]) -> PlannedCommand:
-        """Install a requirement or a wheel and what it depends on."""
+    def install(self, what: Argument, constraints: tuple[Path, ...]) -> tuple[PlannedCommand, ...]:
+        """Install a requirement or a wheel and what it depends on.
+
+        One command, or two where the index wants credentials: the first fetches with them, wheels
+        only and apart from the venv, so that no code of any package runs beside credentials, be it
+        a build back end's or that of what is installed already (a ``.pth`` file runs at every start
+        of the venv's interpreter).
+        """
 
     def compile(self) -> tuple[PlannedCommand, ...]:
         """Compile what is installed to bytecode, where installing did not."""
 
     def check(self) -> PlannedCommand:
         """Check that every installed package finds what it depends on."""
+
+
+def index_name(number: int) -> str:
+    """Name an index, so that credentials can be given to it and to no other."""
+    return f"ade{number}"
+
+
+def uv_index_config(urls: Sequence[str]) -> str:
+    """Write the indexes as uv's configuration has them: by name, and kept whatever they say.
+
+    What is fetched with credentials is installed without, out of the cache; an index that forbids
+    caching would leave nothing there. Text is written as TOML by JSON, whose strings TOML has too.
+    """
+    last = len(urls) - 1
+    return "".join(
+        f"""\
+[[index]]
+name = {json.dumps(index_name(number))}
+url = {json.dumps(url)}
+default = {json.dumps(number == last)}
+cache-control = {{ api = "{_KEPT}", files = "{_KEPT}" }}
+"""
+        for number, url in enumerate(urls)
+    )
 
 
 # What uv says where something has no wheel, and pip where it finds nothing, which may be why.
@@ -156,19 +198,35 @@ class Uv:
             makes=out,
         )
 
-    def install(self, what: Argument, constraints: tuple[Path, ...]) -> PlannedCommand:
+    def install(self, what: Argument, constraints: tuple[Path, ...]) -> tuple[PlannedCommand, ...]:
         """See :class:`InstallerCommands`."""
-        argv = ["pip", "install", "--no-sources", "--python", str(self.paths.python)]
-        argv += self._index()
-        for path in constraints:
-            argv += ["--constraints", str(path)]
+        bounds = [part for path in constraints for part in ("--constraints", str(path))]
         if not self.options.dependencies:
-            argv.append("--no-deps")
-        return PlannedCommand(
-            argv=self._uv(*argv, "--no-build", "--", what),
-            access=Access.INSTALL,
-            without_wheels=() if self.options.only_binary else self._slow_install(argv, what),
+            bounds.append("--no-deps")
+        argv = ["pip", "install", "--no-sources", "--python", str(self.paths.python)]
+        argv += [*self._index(), *bounds]
+        if _wants_credentials(self.options, self.tools):
+            install = self._uv(*argv, "--offline", "--no-build", "--", what)
+            return (
+                self._fetch(bounds, what),
+                PlannedCommand(argv=install, access=Access.INSTALL_FETCHED),
+            )
+        return (
+            PlannedCommand(
+                argv=self._uv(*argv, "--no-build", "--", what),
+                access=Access.INSTALL,
+                without_wheels=() if self.options.only_binary else self._slow_install(argv, what),
+            ),
         )
+
+    def _fetch(self, bounds: list[str], what: Argument) -> PlannedCommand:
+        # uv has no verb for fetching: installing into a folder that nobody uses fills its cache.
+        place = self.paths.index
+        argv = ["pip", "install", "--no-sources", "--no-build", "--target", str(place.wheels)]
+        argv += ["--python", str(self.tools.interpreter.path), "--config-file", str(place.config)]
+        # The engine, where it was built from a tree: the config may depend on it.
+        argv += ["--find-links", str(self.paths.engine_wheels), *bounds]
+        return PlannedCommand(argv=self._uv(*argv, "--", what), access=Access.FETCH)
 
     def _slow_install(self, argv: list[str], what: Argument) -> tuple[PlannedCommand, ...]:
         # uv has no verb for building what is depended on; installing it elsewhere leaves the wheels
@@ -233,10 +291,18 @@ class Pip:
         argv = (interpreter, "-I", "-m", "venv", str(self.paths.venv))
         return PlannedCommand(argv=argv, access=Access.CREATE)
 
-    def upgrade_itself(self) -> PlannedCommand:
+    def upgrade_itself(self) -> tuple[PlannedCommand, ...]:
         """See :class:`InstallerCommands`."""
-        argv = ("install", "--upgrade", *self._index(), "pip", "setuptools", "wheel")
-        return PlannedCommand(argv=self._pip(*argv), access=Access.INSTALL_OWN)
+        names = ("pip", "setuptools", "wheel")
+        fetch, index = self._fetched([], *names)
+        argv = self._pip("install", "--upgrade", *index, *names)
+        upgrade = PlannedCommand(argv=argv, access=Access.INSTALL_OWN)
+        if not fetch:
+            return (upgrade,)
+        # The first step with pip, so what all fetches run with is made here.
+        interpreter = str(self.tools.interpreter.path)
+        make = (interpreter, "-I", "-m", "venv", str(self.paths.index.venv))
+        return (PlannedCommand(argv=make, access=Access.FETCH), *fetch, upgrade)
 
     def build_wheel(self, tree: Path, out: Path) -> PlannedCommand:
         """See :class:`InstallerCommands`."""
@@ -245,7 +311,7 @@ class Pip:
             argv=self._pip(*argv), access=Access.BUILD, writes=(tree, out), makes=out
         )
 
-    def install(self, what: Argument, constraints: tuple[Path, ...]) -> PlannedCommand:
+    def install(self, what: Argument, constraints: tuple[Path, ...]) -> tuple[PlannedCommand, ...]:
         """See :class:`InstallerCommands`."""
         bounds = [part for path in constraints for part in ("--constraint", str(path))]
         if not self.options.dependencies:
@@ -253,13 +319,30 @@ class Pip:
         install = [*bounds, "--only-binary", ":all:"]
         if not self.options.compile_bytecode:
             install.append("--no-compile")
-        return PlannedCommand(
-            argv=self._pip("install", *self._index(), *install, "--", what),
-            access=Access.INSTALL_OWN,
-            without_wheels=()
-            if self.options.only_binary
-            else self._slow_install(bounds, install, what),
+        fetch, index = self._fetched(bounds, "--", what)
+        may_build = not fetch and not self.options.only_binary
+        return (
+            *fetch,
+            PlannedCommand(
+                argv=self._pip("install", *index, *install, "--", what),
+                access=Access.INSTALL_OWN,
+                without_wheels=self._slow_install(bounds, install, what) if may_build else (),
+            ),
         )
+
+    def _fetched(
+        self, bounds: list[str], *what: Argument
+    ) -> tuple[tuple[PlannedCommand, ...], list[str]]:
+        """Plan what fetches with credentials, if any are wanted; and where to install from."""
+        if not _wants_credentials(self.options, self.tools):
+            return (), self._index()
+        place = self.paths.index
+        argv = [str(place.venv / "bin" / "python"), "-I", "-m", "pip", "download"]
+        argv += ["--only-binary", ":all:", "--dest", str(place.wheels)]
+        # The engine, where it was built from a tree: the config may depend on it.
+        argv += ["--find-links", str(self.paths.engine_wheels), *bounds]
+        fetch = PlannedCommand(argv=(*argv, *what), access=Access.FETCH)
+        return (fetch,), ["--no-index", "--find-links", str(place.wheels)]
 
     def _slow_install(
         self, bounds: list[str], install: list[str], what: Argument
@@ -292,3 +375,7 @@ class Pip:
             return ["--no-index", "--find-links", str(self.tools.wheelhouse)]
         urls = self.options.index.urls
         return ["--index-url", urls[0]] if urls else []
+
+
+def _wants_credentials(options: InstallOptions, tools: Toolchain) -> bool:
+    return options.index.secret is not None and tools.wheelhouse is None

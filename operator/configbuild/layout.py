@@ -78,6 +78,43 @@ class Caches:
         return self.root / "pip"
 
 
+@dataclass(frozen=True, slots=True)
+class IndexPaths:
+    """Where commands work that fetch with credentials: no code of a package ever writes here."""
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        """Their ``HOME``."""
+        return self.root / "home"
+
+    @property
+    def tmp(self) -> Path:
+        """Their ``TMPDIR``."""
+        return self.root / "tmp"
+
+    @property
+    def ca(self) -> Path:
+        """Authorities that the index is checked by, where its Secret brings them."""
+        return self.root / "ca.crt"
+
+    @property
+    def config(self) -> Path:
+        """The indexes as uv is told of them; it holds no credentials."""
+        return self.root / "uv.toml"
+
+    @property
+    def wheels(self) -> Path:
+        """Where the wheels go."""
+        return self.root / "wheels"
+
+    @property
+    def venv(self) -> Path:
+        """A venv for the pip that fetches."""
+        return self.root / "venv"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPaths:
     """The places that one build reads and writes."""
@@ -145,6 +182,16 @@ class BuildPaths:
     def fetched(self) -> Path:
         """Where a remote source is fetched to, before it is the config's tree."""
         return self.scratch / "fetched"
+
+    @property
+    def index(self) -> IndexPaths:
+        """The places of commands that have credentials for an index."""
+        return IndexPaths(self.scratch / "index")
+
+    @property
+    def index_caches(self) -> Caches:
+        """The config's caches of what credentials gave; no code of a package writes there."""
+        return Caches(self.own_cache / "index")
 
     @property
     def engine_tree(self) -> Path:

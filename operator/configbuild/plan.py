@@ -84,10 +84,10 @@ def _create_venv(spec: BuildSpec, installer: InstallerCommands, tools: Toolchain
 
 def _upgrade_pip(installer: InstallerCommands) -> PlannedStep:
     message = "Upgrade pip, setuptools and wheel"
-    command = installer.upgrade_itself()
-    if isinstance(command, str):
-        return PlannedStep(step=Step.UPGRADE_PIP, message=message, skipped=command)
-    return PlannedStep(step=Step.UPGRADE_PIP, message=message, commands=(command,))
+    commands = installer.upgrade_itself()
+    if isinstance(commands, str):
+        return PlannedStep(step=Step.UPGRADE_PIP, message=message, skipped=commands)
+    return PlannedStep(step=Step.UPGRADE_PIP, message=message, commands=commands)
 
 
 def _install_engine(
@@ -163,10 +163,10 @@ def _install(
     constraints: tuple[Path, ...],
 ) -> tuple[PlannedCommand, ...]:
     if isinstance(source, RequirementSource):
-        return (installer.install(source.requirement, constraints),)
+        return installer.install(source.requirement, constraints)
     return (
         installer.build_wheel(tree, wheels),
-        installer.install(WheelIn(wheels), constraints),
+        *installer.install(WheelIn(wheels), constraints),
     )
 
 

@@ -104,7 +104,7 @@ _NETWORK = (
     "/etc/ca-certificates",
 )
 
-_ASK_AN_INDEX = (Access.BUILD, Access.INSTALL, Access.INSTALL_OWN)
+_ASK_AN_INDEX = (Access.BUILD, Access.FETCH, Access.INSTALL, Access.INSTALL_OWN)
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
@@ -125,11 +125,7 @@ def step_environment(paths: BuildPaths, inherited: Mapping[str, str]) -> dict[st
     return {
         **_FIXED,
         **passed,
-        "HOME": str(paths.home),
-        "TMPDIR": str(paths.tmp),
-        "XDG_CACHE_HOME": str(paths.home / ".cache"),
-        "XDG_CONFIG_HOME": str(paths.home / ".config"),
-        "XDG_DATA_HOME": str(paths.home / ".local" / "share"),
+        **_home_variables(paths.home, paths.tmp),
         **_cache_variables(paths.caches),
     }
 
@@ -137,8 +133,11 @@ def step_environment(paths: BuildPaths, inherited: Mapping[str, str]) -> dict[st
 def environment_for(
     access: Access, paths: BuildPaths, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Give a step's environment (:func:`step_environment`) the caches that a command may use."""
-    return {**environment, **_cache_variables(_caches(access, paths))}
+    """Give a step's environment (:func:`step_environment`) the places that a command may use."""
+    places = _cache_variables(_caches(access, paths))
+    if access is Access.FETCH:
+        places |= _home_variables(paths.index.home, paths.index.tmp)
+    return {**environment, **places}
 
 
 def make_cage(
@@ -174,7 +173,9 @@ def _readable(access: Access, paths: BuildPaths, tools: Toolchain) -> tuple[Path
     match access:
         case Access.CREATE | Access.INSPECT:
             return (*system, tools.uv, VERIFY_IMPORTS, *own)
-        case Access.BUILD | Access.INSTALL | Access.INSTALL_OWN:
+        case Access.INSTALL_FETCHED:
+            return (*system, tools.uv, *own)
+        case Access.BUILD | Access.FETCH | Access.INSTALL | Access.INSTALL_OWN:
             wheels = () if tools.wheelhouse is None else (tools.wheelhouse,)
             return (*system, *map(Path, _NETWORK), tools.uv, *wheels, *own)
         case Access.REWORK:
@@ -190,7 +191,9 @@ def _writable(access: Access, paths: BuildPaths) -> tuple[Path, ...]:
     caches = _caches(access, paths)
     passing = (paths.home, paths.tmp, caches.uv, caches.pip)
     match access:
-        case Access.CREATE | Access.INSTALL | Access.INSTALL_OWN:
+        case Access.FETCH:
+            return (paths.index.root, caches.uv, caches.pip)
+        case Access.CREATE | Access.INSTALL | Access.INSTALL_FETCHED | Access.INSTALL_OWN:
             return (*passing, paths.venv)
         case Access.REWORK:
             return (paths.venv,)
@@ -206,12 +209,24 @@ def _caches(access: Access, paths: BuildPaths) -> Caches:
     match access:
         case Access.CREATE | Access.INSTALL:
             return paths.caches
+        case Access.FETCH | Access.INSTALL_FETCHED:
+            return paths.index_caches
         case Access.BUILD | Access.INSTALL_OWN:
             return paths.own_caches
         case Access.INSPECT | Access.REWORK | Access.COLLECT:
             return paths.passing_caches
         case _:
             assert_never(access)
+
+
+def _home_variables(home: Path, tmp: Path) -> dict[str, str]:
+    return {
+        "HOME": str(home),
+        "TMPDIR": str(tmp),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_DATA_HOME": str(home / ".local" / "share"),
+    }
 
 
 def _cache_variables(caches: Caches) -> dict[str, str]:

@@ -80,8 +80,9 @@ class Stage:
         if hold_engine:
             self.paths.engine_hold.write_text(f"{hold_engine}\n")
             constraints.append(self.paths.engine_hold)
+        (install,) = commands.install(what, tuple(constraints))
         return self.run(
-            commands.install(what, tuple(constraints)),
+            install,
             Step.INSTALL_CONFIG,
             before=before,
             environment=environment,
@@ -92,8 +93,8 @@ class Stage:
         """Install something without looking: what a situation takes for granted."""
         self._make_venv()
         with serve(shelf) as url:
-            command = self._commands(url, dependencies=False).install(what, ())
-            done = self._start(command, (), {})
+            (install,) = self._commands(url, dependencies=False).install(what, ())
+            done = self._start(install, (), {})
         assert done.returncode == 0, done.stdout
 
     def build(

@@ -44,7 +44,8 @@ class Request:
 class Site:
     """The server, and what it serves: ``files`` and ``redirects`` by their path.
 
-    ``protocols``: the versions of Git's protocol that it speaks besides the first.
+    ``headers`` go with every answer. ``protocols``: the versions of Git's
+    protocol that it speaks besides the first.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class Site:
     files: dict[str, bytes] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     on_request: Callable[[], None] = lambda: None
     requests: list[Request] = field(default_factory=list)
     protocols: set[str] = field(default_factory=lambda: {"version=2"})
@@ -113,6 +115,9 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one br
         def do_GET(self) -> None:
             self._answer()
 
+        def do_HEAD(self) -> None:
+            self._answer()
+
         def do_POST(self) -> None:
             self._answer()
 
@@ -133,7 +138,8 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one br
             elif path.startswith("/private/") and authorization != AUTHORIZATION:
                 self._say(401, **CHALLENGE)
             elif path in site.files:
-                self._say(200, site.files[path])
+                kind = "text/html" if path.endswith("/") else "application/octet-stream"
+                self._say(200, site.files[path], **{"Content-Type": kind})
             elif ".git/" in path:
                 self._git(path)
             else:
@@ -141,10 +147,15 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one br
 
         def _say(self, status: int, body: bytes = b"", **headers: str) -> None:
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            for name, value in {
+                **site.headers,
+                **headers,
+                "Content-Length": str(len(body)),
+            }.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def _git(self, path: str) -> None:
             inside = unquote(path).split("/", 2)[2]

@@ -97,6 +97,14 @@ def _bad(name: str, spec: Spec, field: str, message: str) -> BadSpec:
     return BadSpec(name=name, spec=spec, field=field, message=message)
 
 
+def _requirement_fields() -> dict[str, Make]:
+    return {
+        "spec.engine.requirement": lambda text: _with(engine={"requirement": text}),
+        "spec.config.requirement": lambda text: _config(requirement=text),
+        "spec.install.constraints[1]": lambda text: _with(install={"constraints": ["a<3", text]}),
+    }
+
+
 def _bad_requirements() -> list[BadSpec]:
     texts = {
         "option": ("-r requirements.txt", _BEGINS_WITH_NAME),
@@ -111,14 +119,9 @@ def _bad_requirements() -> list[BadSpec]:
         "nothing in it": ("", "at least 1 char"),
         "too many characters": ("a" * 1025, "1024"),
     }
-    fields: dict[str, Make] = {
-        "spec.engine.requirement": lambda text: _with(engine={"requirement": text}),
-        "spec.config.requirement": lambda text: _config(requirement=text),
-        "spec.install.constraints[1]": lambda text: _with(install={"constraints": ["a<3", text]}),
-    }
     return [
         _bad(f"{field} with {name}", make(text), field, message)
-        for field, make in fields.items()
+        for field, make in _requirement_fields().items()
         for name, (text, message) in texts.items()
     ]
 
@@ -552,6 +555,29 @@ REFUSED_BY_OPERATOR: list[BadSpec] = [
             "line separator": "\u2028",
         }.items()
     ),
+    *(
+        _bad(
+            f"{field} that is {text}",
+            make(text),
+            field,
+            "not a requirement (PEP 508)",
+        )
+        for field, make in _requirement_fields().items()
+        for text in (
+            "ade -r /etc/passwd",
+            "ade --index-url=https://evil.example",
+            "ade; --pre",
+            "file:///srv/ade",
+            "git+file:///srv/ade",
+            "ade file:/srv/ade",
+            "a/../../etc",
+            "ade.whl/..",
+            "https://evil.example/ade.whl",
+            "ade\\evil",
+            "ade #egg=evil",
+            "ade --hash=sha256:00",
+        )
+    ),
     _bad(
         "item in the place of the whole tree",
         _config_map(items=[{"key": "a", "path": "./"}]),
@@ -580,10 +606,10 @@ REFUSED_BY_OPERATOR: list[BadSpec] = [
     *_bad_refs(),
     _bad("timeout above the ceiling", _with(timeout="2h"), "spec.timeout", "2h is above"),
     _bad(
-        "index with credentials",
-        _index(secretRef={"name": "index-login"}),
+        "credentials for no index",
+        _with(install={"index": {"secretRef": {"name": "index-login"}}}),
         "spec.install.index.secretRef",
-        "reads no index credentials",
+        "set spec.install.index.url",
     ),
 ]
 

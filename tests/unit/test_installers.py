@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from configbuild.installers import (
     WheelIn,
     commands_of,
     lacks_wheels,
+    uv_index_config,
 )
 from configbuild.model import IndexOptions, Installer, InstallOptions
 from configbuild.steps import UNSHARE_FILES
@@ -91,7 +93,7 @@ def test_pip_upgrades_itself_in_the_venv(commands: Pip, options: str) -> None:
 
     planned = PlannedCommand(argv=argv(expected), access=Access.INSTALL_OWN)
 
-    assert commands.upgrade_itself() == planned
+    assert commands.upgrade_itself() == (planned,)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +239,7 @@ PIP_HEAD = "VENV/bin/python -I -m pip install"
 def test_install_has_every_option_before_the_one_thing_it_installs(
     commands: InstallerCommands, constraints: tuple[Path, ...], expected: str, what: Argument
 ) -> None:
-    planned = commands.install(what, constraints)
+    (planned,) = commands.install(what, constraints)
 
     assert planned.argv == (*argv(expected), "--", what)
     # pip runs what packages of the venv tell Python to run at its start, so it shares no cache.
@@ -280,9 +282,12 @@ def test_install_has_every_option_before_the_one_thing_it_installs(
 def test_what_has_no_wheel_is_built_apart_from_the_venv_and_then_installed(
     commands: InstallerCommands, expected: list[str]
 ) -> None:
-    planned = commands.install("ade-engine", (Path("/c1"),)).without_wheels
+    (install,) = commands.install("ade-engine", (Path("/c1"),))
 
-    told = [f"{command.access}: {' '.join(map(str, command.argv))}" for command in planned]
+    told = [
+        f"{command.access}: {' '.join(map(str, command.argv))}"
+        for command in install.without_wheels
+    ]
     assert told == [
         line.replace("VENV", VENV).replace("BUILT", str(PATHS.built)) for line in expected
     ]
@@ -290,7 +295,9 @@ def test_what_has_no_wheel_is_built_apart_from_the_venv_and_then_installed(
 
 @pytest.mark.parametrize("make", [uv, pip], ids=["uv", "pip"])
 def test_nothing_is_built_where_the_spec_wants_wheels_only(make: Any) -> None:
-    assert make(only_binary=True).install("ade-engine", ()).without_wheels == ()
+    (planned,) = make(only_binary=True).install("ade-engine", ())
+
+    assert planned.without_wheels == ()
 
 
 @pytest.mark.parametrize(
@@ -324,3 +331,52 @@ def test_dependency_check_is_tolerated_where_dependencies_are_left_out(
     assert planned == PlannedCommand(
         argv=argv(expected), access=Access.INSPECT, tolerated=not dependencies
     )
+
+
+PRIVATE = IndexOptions(urls=("https://a/simple", "https://b/simple"), secret="login")
+
+
+@pytest.mark.parametrize("make", [uv, pip], ids=["uv", "pip"])
+def test_wheelhouse_needs_no_credentials(make: Any) -> None:
+    (planned,) = make(index=PRIVATE, wheelhouse=Path("/wheels")).install("a", ())
+
+    assert planned.access is not Access.FETCH
+
+
+@pytest.mark.parametrize("make", [uv, pip], ids=["uv", "pip"])
+def test_what_has_credentials_takes_wheels_and_stands_apart_from_the_venv(make: Any) -> None:
+    fetch, install = make(index=PRIVATE).install("a", (Path("/c"),))
+
+    texts = [str(word) for word in fetch.argv]
+    assert fetch.access is Access.FETCH
+    assert "--no-build" in texts or ("--only-binary" in texts and ":all:" in texts)
+    assert texts[-2:] == ["--", "a"]
+    assert not any(VENV in text for text in texts)
+    assert install.without_wheels == ()
+
+
+def test_install_after_a_fetch_asks_nobody() -> None:
+    *_, with_uv = uv(index=PRIVATE).install("a", ())
+    *_, with_pip = pip(index=PRIVATE).install("a", ())
+
+    assert with_uv.access is Access.INSTALL_FETCHED
+    assert {"--offline", "--no-build"} <= set(with_uv.argv)
+    assert with_pip.access is Access.INSTALL_OWN
+    assert "--no-index" in with_pip.argv
+
+
+def test_pip_is_upgraded_from_a_private_index_in_the_same_way() -> None:
+    make, fetch, install = pip(index=PRIVATE).upgrade_itself()
+
+    assert [make.access, fetch.access] == [Access.FETCH, Access.FETCH]
+    assert "--no-index" in install.argv
+
+
+def test_indexes_are_named_in_their_order_and_the_last_is_the_default() -> None:
+    found = tomllib.loads(uv_index_config(['https://a/s?x="', "https://b/s"]))["index"]
+
+    assert [(it["name"], it["url"], it["default"]) for it in found] == [
+        ("ade0", 'https://a/s?x="', False),
+        ("ade1", "https://b/s", True),
+    ]
+    assert uv_index_config([]) == ""

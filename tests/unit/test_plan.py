@@ -16,6 +16,7 @@ from configbuild.model import (
     BuildSpec,
     ConfigMapSource,
     ConfigSource,
+    GitSource,
     IndexOptions,
     Installer,
     InstallOptions,
@@ -213,21 +214,24 @@ KNOWN_OPTIONS = {
     "-I",
     "-S",
     "-m",
+    "--config-file",
     "--constraint",
     "--constraints",
     "--default-index",
+    "--dest",
+    "--find-links",
     "--index",
     "--index-url",
-    "--find-links",
     "--link-mode",
     "--no-build",
     "--no-compile",
     "--no-deps",
+    "--no-index",
     "--no-project",
     "--no-sources",
+    "--offline",
     "--only-binary",
     "--out-dir",
-    "--no-index",
     "--python",
     "--target",
     "--upgrade",
@@ -235,7 +239,10 @@ KNOWN_OPTIONS = {
     "--wheel-dir",
 }
 TAILS = st.text("-=ar1.:/@ \t\n\u000c\u0085\u2028'\"", max_size=6)
-HOSTILE = st.builds("{}{}".format, st.sampled_from(["-", "--", "-r", "--pre", "a ", ""]), TAILS)
+PLACES = ["file:/etc", "git+file:///etc", "https://h/x", "/etc", "../x"]
+HOSTILE = st.sampled_from(PLACES) | st.builds(
+    "{}{}".format, st.sampled_from(["-", "--", "-r", "--pre", "a ", ""]), TAILS
+)
 REQUIREMENTS = st.sampled_from(["a", "B.c[x]<3"]) | st.builds("a; os_name=='{}'".format, TAILS)
 URLS = st.builds("https://h/{}".format, TAILS)
 IMPORTS = st.sampled_from(["a", "a.b_c"])
@@ -250,7 +257,10 @@ DOCUMENTS = st.fixed_dictionaries(
             {"installer": st.sampled_from(["uv", "pip"])},
             optional={
                 "constraints": st.lists(REQUIREMENTS | HOSTILE, max_size=2),
-                "index": st.fixed_dictionaries({"url": URLS | HOSTILE}),
+                "index": st.fixed_dictionaries(
+                    {"url": URLS | HOSTILE},
+                    optional={"secretRef": st.just({"name": "login"})},
+                ),
                 "dependencies": st.booleans(),
                 "onlyBinary": st.booleans(),
                 "compileBytecode": st.booleans(),
@@ -277,7 +287,25 @@ def test_no_word_of_a_spec_becomes_an_option(document: dict[str, Any]) -> None:
             argv = [word for word in command.argv if isinstance(word, str)]
             end = argv.index("--") if "--" in argv else len(argv)
             assert {word for word in argv[:end] if word.startswith("-")} <= KNOWN_OPTIONS
-            assert not any(word.startswith("-") for word in argv[end + 1 :])
+            assert not any(word.startswith(("-", "/", ".")) for word in argv[end + 1 :])
+            assert not any("://" in word.partition(";")[0] for word in argv[end + 1 :])
     for constraint in made.install.constraints:
         assert constraint.splitlines() == [constraint]
         assert not constraint.startswith("-")
+
+
+@DETERMINED
+@given(TAILS | HOSTILE, TAILS | HOSTILE, TAILS | HOSTILE)
+def test_no_word_of_a_remote_source_becomes_an_option_or_a_way_out(
+    branch: str, url: str, path: str
+) -> None:
+    git = {"url": f"https://h{url}", "ref": {"branch": branch}, "path": path}
+    try:
+        made = resolve_spec(parse_spec({"config": {"git": git}}), DEFAULTS).config
+    except SpecError:
+        return
+    assert isinstance(made, GitSource)
+    assert made.url.startswith("https://h")
+    assert made.ref.startswith("refs/heads/")
+    assert not made.path.startswith("/")
+    assert ".." not in made.path.split("/")

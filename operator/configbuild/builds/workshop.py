@@ -153,6 +153,8 @@ def make_reader(
             limits=settings.source_limits,
             hosts=HostRules(allowed=settings.allowed_hosts),
             secrets=secrets or NoSecrets(),
+            trusted_index=settings.index_url,
+            asks_indexes=settings.wheelhouse is None,
             git=Git(program=settings.git_bin, ca_file=Path(trusted) if trusted else None),
             run=inquire,
         ),

@@ -225,11 +225,10 @@ def _install(declared: InstallSpec, defaults: SpecDefaults) -> InstallOptions:
             ),
         )
     secret = index.secret_ref.name if index is not None and index.secret_ref is not None else None
-    if secret is not None:
+    if secret is not None and not urls:
         raise SpecError(
             "spec.install.index.secretRef",
-            "this version of the operator reads no index credentials; use an index that needs none",
-            reason="SecretsUnavailable",
+            "there is no index that it could be for; set spec.install.index.url",
         )
     installer = Installer(declared.installer) if declared.installer else defaults.installer
     if installer is Installer.PIP and len(urls) > 1:

@@ -4,7 +4,7 @@
   ConfigMap or a path to a tree, what is remote to a :class:`~.remote.RemoteTree`;
 - :mod:`.config_maps`, :mod:`.archive`, :mod:`.git`: one kind of source each;
 - :mod:`.hosts` says what may be fetched from where, :mod:`.secrets` with which credentials,
-  :mod:`.download` fetches a file.
+  :mod:`.index` how package indexes are got at, :mod:`.download` fetches a file.
 
 Nothing in here knows the API server: what comes from there comes through a protocol.
 """
@@ -13,6 +13,7 @@ from configbuild.sources.config_maps import ConfigMapContent as ConfigMapContent
 from configbuild.sources.config_maps import ConfigMaps as ConfigMaps
 from configbuild.sources.git import Git as Git
 from configbuild.sources.hosts import HostRules as HostRules
+from configbuild.sources.index import IndexAccess as IndexAccess
 from configbuild.sources.remote import Ran as Ran
 from configbuild.sources.remote import RemoteTree as RemoteTree
 from configbuild.sources.remote import Run as Run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import assert_never
@@ -17,6 +17,7 @@ from configbuild.model import (
     ConfigMapSource,
     EngineSource,
     GitSource,
+    IndexOptions,
     PathSource,
     RequirementSource,
 )
@@ -24,6 +25,7 @@ from configbuild.sources.archive import ArchiveTree
 from configbuild.sources.config_maps import ConfigMaps, config_map_tree
 from configbuild.sources.git import Git, Repository
 from configbuild.sources.hosts import HostRules
+from configbuild.sources.index import IndexAccess
 from configbuild.sources.remote import RemoteTree, Run
 from configbuild.sources.secrets import NoSecrets, Secrets, read_credentials
 from configbuild.trees import DirectoryTree, Tree, TreeError
@@ -38,12 +40,14 @@ RESOLVE_TIMEOUT_S = 60.0
 class ResolvedSources:
     """The trees of a build; ``None`` where a requirement takes the tree's place.
 
-    ``remote`` is the config's, where it is still to be fetched.
+    ``remote`` is the config's, where it is still to be fetched; ``index`` says how the package
+    indexes are got at.
     """
 
     engine: Tree | None
     config: Tree | None
     remote: RemoteTree | None = None
+    index: IndexAccess = field(default_factory=IndexAccess)
 
     @property
     def config_digest(self) -> str | None:
@@ -54,7 +58,7 @@ class ResolvedSources:
     @property
     def secrets(self) -> tuple[bytes, ...]:
         """Values that no log may show."""
-        return () if self.remote is None else tuple(self.remote.secrets)
+        return (*(self.remote.secrets if self.remote is not None else ()), *self.index.secrets)
 
     @property
     def moving(self) -> bool:
@@ -65,13 +69,18 @@ class ResolvedSources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceResolver:
-    """Resolves sources by the operator's directories, the cluster's ConfigMaps and the network."""
+    """Resolves sources by the operator's directories, the cluster's objects and the network.
+
+    ``trusted_index`` is the one of the settings; ``asks_indexes`` is false with a wheelhouse.
+    """
 
     layout: Layout
     config_maps: ConfigMaps
     limits: Limits = field(default_factory=Limits)
     hosts: HostRules = field(default_factory=HostRules)
     secrets: Secrets = field(default_factory=NoSecrets)
+    trusted_index: str | None = None
+    asks_indexes: bool = True
     git: Git | None = None
     run: Run | None = None
 
@@ -83,15 +92,32 @@ class SourceResolver:
         """
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-                if isinstance(spec.engine, PathSource) and isinstance(spec.config, PathSource):
-                    return await asyncio.to_thread(
-                        self._both_path_trees, namespace, spec.engine.path, spec.config.path
-                    )
-                return await self._one_by_one(namespace, spec)
+                sources = await self._trees(namespace, spec)
+                return replace(sources, index=await self._index(namespace, spec.install.index))
         except TimeoutError:
             raise SourceError(
                 "spec.config", f"could not be read within {RESOLVE_TIMEOUT_S:.0f} s"
             ) from None
+
+    async def _trees(self, namespace: str, spec: BuildSpec) -> ResolvedSources:
+        if isinstance(spec.engine, PathSource) and isinstance(spec.config, PathSource):
+            return await asyncio.to_thread(
+                self._both_path_trees, namespace, spec.engine.path, spec.config.path
+            )
+        return await self._one_by_one(namespace, spec)
+
+    async def _index(self, namespace: str, options: IndexOptions) -> IndexAccess:
+        if not self.asks_indexes:
+            return IndexAccess()
+        access = IndexAccess(options=options, hosts=self.hosts, trusted=self.trusted_index)
+        await access.refuse_early()
+        if options.secret is None:
+            return access
+        field = "spec.install.index.secretRef"
+        credentials = await read_credentials(self.secrets, namespace, options.secret, field)
+        access = replace(access, credentials=credentials)
+        access.require_a_use()
+        return access
 
     def _both_path_trees(self, namespace: str, engine: str, config: str) -> ResolvedSources:
         """Read both trees in one visit to a thread, since most configs have two."""
