@@ -42,7 +42,6 @@ from configbuild.metrics import Metrics, measure
 from configbuild.metrics.words import SandboxState
 from configbuild.serving import make_access, make_certificate
 from configbuild.settings import Settings
-from configbuild.valkey_store import make_valkey_store
 from configbuild.web.app import create_app, operator_version
 from configbuild.web.counted import CountedStreams
 from configbuild.web.server import serve
@@ -183,6 +182,9 @@ async def _log_store(settings: Settings, cluster: Cluster) -> AsyncIterator[LogS
         case "configmap":
             yield log_maps.LogMaps(cluster.rest)
         case "valkey":
+            # Late: most operators never talk to Valkey, and need not import its client.
+            from configbuild.valkey_store import make_valkey_store  # noqa: PLC0415
+
             store = make_valkey_store(settings)
             try:
                 yield store

@@ -46,7 +46,7 @@ from configbuild.model import (
     Stream,
     Trigger,
 )
-from configbuild.outcome import BuiltVenv
+from configbuild.outcome import SAFE_MODE, BuiltVenv
 from configbuild.plan import PlannedStep, make_plan
 from configbuild.process import Command, CommandExit, Launcher
 from configbuild.receipt import (
@@ -67,8 +67,6 @@ from configbuild.wheels import KeptWheels, wheel_key
 # How many of a command's last lines a failure's message quotes: enough for the error of pip or uv,
 # few enough for a status that stays small.
 _QUOTED_LINES = 8
-
-SAFE_MODE = "SafeMode"
 
 # In the place of what building a wheel says.
 _KEPT = b"Using the wheel that an earlier build made of the same source tree\n"

@@ -12,6 +12,9 @@ from configbuild.model import BuildStatus, Step
 # The former service's words, which its clients may look for.
 REUSED = "Reused existing build"
 
+# The reason of a build that was not made because the operator starts no process.
+SAFE_MODE = "SafeMode"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltVenv:

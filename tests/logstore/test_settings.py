@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from configbuild.cli.common import load_settings
 from configbuild.cli.documents import InputError
+from configbuild.cli.environment import load_settings
 from configbuild.valkey_address import ValkeyAddress
 from configbuild.valkey_store import make_valkey_store
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from configbuild.cli.common import load_settings
 from configbuild.cli.documents import InputError
+from configbuild.cli.environment import load_settings
 
 NAMES = ["configbuild-operator.team-a.svc", "localhost", "127.0.0.1", "::1"]
 

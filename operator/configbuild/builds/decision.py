@@ -9,9 +9,9 @@ from enum import Enum, auto
 
 from configbuild import failures
 from configbuild.builds.records import BuildRecord
-from configbuild.engine import SAFE_MODE
 from configbuild.fingerprint import Fingerprint
 from configbuild.model import BuildStatus, Trigger
+from configbuild.outcome import SAFE_MODE
 
 # Reasons of builds that ended though nothing was wrong with them.
 OPERATOR_SHUTDOWN = "OperatorShutdown"

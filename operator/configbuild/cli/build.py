@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from configbuild.cli.common import Output, load_settings
+from configbuild.cli.common import Output
 from configbuild.cli.documents import InputError
+from configbuild.cli.environment import load_settings
 from configbuild.cli.live import LiveDisplay
 from configbuild.cli.local import LocalBuild
 from configbuild.cli.manifests import read_manifests

@@ -1,4 +1,4 @@
-"""What all commands share: settings, and how an error that a person can act on is told."""
+"""What all commands share: shapes of output, and how an error that a person can act on is told."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ import signal
 import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import typer
 import yaml
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from configbuild.cli.documents import InputError
 from configbuild.cli.progress import ReaderGoneError, leave_quietly, say, write_lines
 from configbuild.errors import ConfigBuildError
-from configbuild.settings import Settings
 
 
 class Output(StrEnum):
@@ -63,22 +58,6 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         del data
         return True
-
-
-def load_settings(**overrides: Path) -> Settings:
-    """Read the settings; :class:`InputError` names every variable that is wrong."""
-    try:
-        return Settings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        problems = [_problem(found) for found in error.errors(include_url=False)]
-        raise InputError("\n  ".join(problems)) from None
-
-
-def _problem(found: ErrorDetails) -> str:
-    message = found["msg"].removeprefix("Value error, ")
-    if not found["loc"]:  # of several settings together; the message names them
-        return message
-    return f"ADE_{'_'.join(str(part) for part in found['loc']).upper()}: {message}"
 
 
 def run_app(app: typer.Typer, *, name: str | None = None) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from configbuild.cli.build import build
-from configbuild.cli.common import load_settings, run_app
+from configbuild.cli.common import run_app
+from configbuild.cli.environment import load_settings
 from configbuild.operatorlog import set_up
 
 app = typer.Typer(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from configbuild.builds.tokens import TokenKind
 from configbuild.cli.told import Told, time_of
 from configbuild.durations import format_duration
-from configbuild.engine import SAFE_MODE
+from configbuild.outcome import SAFE_MODE
 
 _BY_TOKEN = (TokenKind.FORCE, TokenKind.REQUEST)
 
