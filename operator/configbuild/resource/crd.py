@@ -15,8 +15,12 @@ import yaml
 
 from configbuild.resource import GROUP, KIND, PLURAL, VERSION
 from configbuild.resource.rules import VALIDATIONS
-from configbuild.resource.schema import ConfigBuild, ConfigBuildSpec
+from configbuild.resource.schema import ConfigBuildSpec
 from configbuild.resource.status_schema import ConfigBuildStatus
+
+_DESCRIPTION = (
+    "A verified Python environment, declared: an engine and a config package, built and kept."
+)
 
 _DROPPED = {"title", "additionalProperties", "default", "$defs"}
 
@@ -60,7 +64,7 @@ def structural_schema() -> dict[str, Any]:
     status["default"] = {"observedGeneration": -1}
     return {
         "type": "object",
-        "description": (ConfigBuild.__doc__ or "").strip(),
+        "description": _DESCRIPTION,
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},

@@ -10,14 +10,13 @@ engine …) is filled in when a build is made, so that an object in Git stays as
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from configbuild.durations import LONGEST_S, parse_duration
 from configbuild.durations import PATTERN as DURATION_PATTERN
 from configbuild.resource.rules import ApiModel, Rule, exactly_one_of, matches
-from configbuild.resource.status_schema import ConfigBuildStatus
 
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 
@@ -370,13 +369,3 @@ class ConfigBuildSpec(ApiModel):
                 ),
             ),
         )
-
-
-class ConfigBuild(ApiModel):
-    """A verified Python environment, declared: an engine and a config package, built and kept."""
-
-    api_version: Literal["ade.dev/v1alpha1"]
-    kind: Literal["ConfigBuild"]
-    metadata: dict[str, Any]
-    spec: ConfigBuildSpec
-    status: ConfigBuildStatus | None = None

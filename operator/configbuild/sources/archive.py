@@ -13,7 +13,6 @@ from pathlib import Path
 from configbuild.archives import ArchiveError, Limits, archive_files
 from configbuild.errors import SourceError
 from configbuild.model import ArchiveSource
-from configbuild.sources.download import Download
 from configbuild.sources.hosts import HostRules
 from configbuild.sources.remote import Workplace
 from configbuild.trees import write_files
@@ -38,6 +37,9 @@ class ArchiveTree:
 
     async def fetch(self, place: Workplace) -> None:
         """Download, compare, unpack; see :class:`~configbuild.sources.remote.RemoteTree`."""
+        # Late: few builds download an archive, and every local one would import an HTTP client.
+        from configbuild.sources.download import Download  # noqa: PLC0415
+
         file = place.scratch / "archive"
         place.say(f"downloading {self.source.url}")
         found = await Download(
