@@ -150,16 +150,12 @@ class Operator:
         annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Apply a ConfigBuild as its author would."""
-        metadata: dict[str, Any] = {"name": name, "namespace": self.namespace}
-        if annotations:
-            metadata["annotations"] = annotations
-        body = {
-            "apiVersion": "ade.dev/v1alpha1",
-            "kind": "ConfigBuild",
-            "metadata": metadata,
-            "spec": spec,
-        }
-        self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+        self.cluster.apply(f"{self._path}/{name}", _body(name, annotations or {}, spec=spec))
+
+    def request(self, name: str, token: str) -> None:
+        """Ask for a build by an annotation, whoever owns the rest of the object."""
+        body = _body(name, {"ade.dev/request": token})
+        self.cluster.apply(f"{self._path}/{name}", body, manager="asker")
 
     def get(self, name: str) -> dict[str, Any]:
         """Read a ConfigBuild."""
@@ -168,9 +164,7 @@ class Operator:
 
     def get_all(self) -> dict[str, dict[str, Any]]:
         """Read all ConfigBuilds, by their names."""
-        answer = self.cluster.get(
-            f"/apis/ade.dev/v1alpha1/namespaces/{self.namespace}/configbuilds"
-        )
+        answer = self.cluster.get(self._path)
         return {body["metadata"]["name"]: body for body in answer["items"]}
 
     def event_reasons(self) -> list[str]:
@@ -248,6 +242,15 @@ class Operator:
         code = self.process.wait(timeout=START_TIMEOUT_S)
         self.process = None
         return code
+
+
+def _body(name: str, annotations: Mapping[str, str], **rest: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "ade.dev/v1alpha1",
+        "kind": "ConfigBuild",
+        "metadata": {"name": name, "annotations": annotations},
+        **rest,
+    }
 
 
 def condition_of(body: Mapping[str, Any], kind: str) -> dict[str, Any]:

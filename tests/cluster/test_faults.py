@@ -262,10 +262,7 @@ class Faulty(Operator):
         False if it ends instead: one that is about to end still answers over HTTP for a moment.
         """
         token = f"token-{next(_NUMBERS)}"
-        self.cluster.kubectl(
-            *("annotate", "--overwrite", "cb/standing", "-n", self.namespace),
-            f"ade.dev/request={token}",
-        )
+        self.request("standing", token)
 
         def handled() -> bool:
             known = self.get("standing")["status"].get("handled", {}).get("request", {})

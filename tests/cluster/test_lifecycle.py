@@ -149,6 +149,9 @@ def test_expired_environment_is_built_anew_though_nothing_changed(
 
 
 def test_index_that_does_not_answer_is_tried_again_by_itself(operator: Operator) -> None:
+    assert operator.stop() == 0
+    operator.configure(ADE_ALLOWED_HOSTS="127.0.0.1:9")
+    operator.start()
     spec = {
         "engine": {"path": "engine"},
         "config": {"requirement": "ade-config"},

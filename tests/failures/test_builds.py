@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from configbuild.model import BuildStatus, Step
 from configbuild.outcome import Outcome
+from configbuild.sources.hosts import HostRules
+from configbuild.urls import parse_patterns
 from tests.engine.support import Bench
 from tests.failures.index import File, Shelf, self_signed, serve, wheel
 from tests.packages import write_package
@@ -33,7 +37,10 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
 
 async def build(bench: Bench, shelf: Shelf, tls: tuple[Path, Path], requirement: str) -> Outcome:
     with serve(shelf, tls=tls) as url:
-        attempt = await bench.attempt(
+        # Which is not public, so the administrator has to name it.
+        hosts = HostRules(allowed=parse_patterns(urlsplit(url).netloc))
+        reader = replace(bench.reader, resolver=replace(bench.reader.resolver, hosts=hosts))
+        attempt = await replace(bench, reader=reader).attempt(
             config={"requirement": requirement}, install={"index": {"url": url}}
         )
         return await attempt.run()

@@ -107,6 +107,15 @@ class Cluster:
             raise KubectlError(args, result.returncode, result.stderr)
         return result
 
+    def apply(self, path: str, body: object, *, manager: str = "kubectl") -> None:
+        """Apply an object by its path as ``kubectl apply --server-side`` does; see :meth:`get`.
+
+        Raises:
+            ApiError: the server answered with an error status.
+            OSError: it could not be reached.
+        """
+        self._api.apply(path, body, manager=manager)
+
     def get(self, path: str) -> Any:
         """Read from the API by its path, as the administrator.
 

@@ -18,6 +18,10 @@ TIMEOUT_S = 20.0
 # The question is asked again anyway, and while it waits nobody looks whether the server lives.
 READY_TIMEOUT_S = 2.0
 
+JSON = "application/json"
+# JSON is YAML.
+APPLY = "application/apply-patch+yaml"
+
 
 class ApiClient:
     """Requests as the owner of a client certificate, each over a connection of its own."""
@@ -34,6 +38,10 @@ class ApiClient:
     def post(self, path: str, body: object) -> Any:
         return self._request("POST", path, body)
 
+    def apply(self, path: str, body: object, *, manager: str) -> Any:
+        """Apply an object on the server (KEP-555), as the owner of whatever it declares."""
+        return self._request("PATCH", f"{path}?fieldManager={manager}&force=true", body, APPLY)
+
     def delete(self, path: str) -> Any:
         return self._request("DELETE", path)
 
@@ -44,11 +52,18 @@ class ApiClient:
         except (OSError, http.client.HTTPException, ApiError):
             return False
 
-    def _request(self, method: str, path: str, body: object = None) -> Any:
-        return json.loads(self._text(method, path, None if body is None else json.dumps(body)))
+    def _request(self, method: str, path: str, body: object = None, kind: str = JSON) -> Any:
+        text = None if body is None else json.dumps(body)
+        return json.loads(self._text(method, path, text, kind=kind))
 
     def _text(
-        self, method: str, path: str, body: str | None = None, *, timeout_s: float = TIMEOUT_S
+        self,
+        method: str,
+        path: str,
+        body: str | None = None,
+        *,
+        kind: str = JSON,
+        timeout_s: float = TIMEOUT_S,
     ) -> str:
         """Return the body of the answer.
 
@@ -59,7 +74,7 @@ class ApiClient:
         host, port = self._address
         connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._tls)
         try:
-            headers = {} if body is None else {"Content-Type": "application/json"}
+            headers = {} if body is None else {"Content-Type": kind}
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
             text = answer.read().decode()
