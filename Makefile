@@ -33,7 +33,7 @@ demo: $(READY) ## Show the main job on real input, from nothing (KEEP=1 leaves i
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: check controlplane ## Run everything that CI runs
+test: check controlplane verdicts ## Run everything that CI runs
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: check
@@ -56,6 +56,10 @@ generate: $(READY) ## Write the generated files anew (CRD, OpenAPI, schemas)
 .PHONY: controlplane
 controlplane: $(READY) ## Find or build the API server for tests (11 minutes the first time)
 	@$(BIN)/python -m tests.cluster.controlplane assets > /dev/null
+
+.PHONY: verdicts
+verdicts: $(READY) ## Find or build what judges objects as Argo CD and Flux do (2 minutes the first time)
+	@$(BIN)/python -m tests.gitops.verdicts > /dev/null
 
 .PHONY: bench
 bench: $(READY) controlplane ## Run the benchmarks; they print ratios against baselines

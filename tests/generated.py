@@ -13,6 +13,7 @@ from pathlib import Path
 from configbuild.resource.crd import render_yaml
 from configbuild.schemas import events_schema
 from configbuild.web.openapi import openapi_json
+from tests.argocd_patch import argocd_patch
 from tests.cli_reference import cli_reference
 from tests.typescript_types import typescript_types
 
@@ -24,6 +25,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/openapi.json": openapi_json,
     "docs/events.schema.json": events_schema,
     "docs/examples/typescript/types.ts": typescript_types,
+    "gitops/argocd/argocd-cm.yaml": argocd_patch,
 }
 
 

@@ -20,7 +20,14 @@ SETTINGS = ROOT / "docs" / "settings.md"
 README = ROOT / "README.md"
 
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "manifests").rglob("*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *(
+            page
+            for folder in ("docs", "gitops", "manifests")
+            for page in (ROOT / folder).rglob("*.md")
+        ),
+    ]
 )
 PAGE_IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
 
