@@ -60,9 +60,9 @@ def _reviewer(namespace: str) -> dict[str, Any]:
 
 
 class Operator:
-    """An operator process for one namespace (``also``: and more), with directories of its own.
+    """An operator process for one namespace (``also``: and more; ``everywhere``: for all).
 
-    It can be stopped or killed and started again on the same directories.
+    It has directories of its own, and can be stopped or killed and started again on them.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Operator:
         *,
         settings: Mapping[str, str] | None = None,
         also: Sequence[str] = (),
+        everywhere: bool = False,
     ) -> None:
         self.cluster = cluster
         self.namespace = namespace
@@ -85,7 +86,8 @@ class Operator:
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
         self._settings = dict(settings or {})
-        self._scope = [f"--namespace={name}" for name in (namespace, *also)]
+        served = () if everywhere else (namespace, *also)
+        self._scope = [f"--namespace={name}" for name in served]
         self._kubeconfig = cluster.service_account_kubeconfig(namespace, SERVICE_ACCOUNT)
         self.sources.mkdir(parents=True, exist_ok=True)
 

@@ -44,7 +44,8 @@ def test_default_installs_crd_and_operator_into_a_namespace_of_its_own(
     kinds = [doc["kind"] for doc in yaml.safe_load_all(rendered)]
     assert sorted(kinds) == sorted(
         [
-            *("CustomResourceDefinition", "Deployment", "Namespace", "PersistentVolumeClaim"),
+            *("CustomResourceDefinition", "Deployment", "Namespace", "NetworkPolicy"),
+            "PersistentVolumeClaim",
             *("Role", "Role", "RoleBinding", "RoleBinding", "Service", "ServiceAccount"),
             *(4 * ["ClusterRole"]),
             "ClusterRoleBinding",
