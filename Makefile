@@ -33,7 +33,7 @@ demo: $(READY) ## Show the main job on real input, from nothing (KEEP=1 leaves i
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: check controlplane verdicts ## Run everything that CI runs
+test: check controlplane helm verdicts ## Run everything that CI runs
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: check
@@ -60,6 +60,10 @@ controlplane: $(READY) ## Find or build the API server for tests (11 minutes the
 .PHONY: verdicts
 verdicts: $(READY) ## Find or build what judges objects as Argo CD and Flux do (2 minutes the first time)
 	@$(BIN)/python -m tests.gitops.verdicts > /dev/null
+
+.PHONY: helm
+helm: $(READY) ## Find or build Helm for tests of the chart (some minutes the first time)
+	@$(BIN)/python -m tests.cluster.helm > /dev/null
 
 .PHONY: bench
 bench: $(READY) controlplane ## Run the benchmarks; they print ratios against baselines

@@ -19,7 +19,19 @@ from tests.typescript_types import typescript_types
 
 ROOT = Path(__file__).parent.parent
 
+
+def copy_of(name: str) -> Callable[[], str]:
+    """Give a file as it is: a chart can hold none that lies outside of its folder."""
+    return (ROOT / name).read_text
+
+
+_PROMETHEUS = "manifests/components/prometheus/rules.yaml"
+_GRAFANA = "manifests/components/grafana/board.json"
+
 GENERATED: dict[str, Callable[[], str]] = {
+    "charts/configbuild/crds/configbuilds.ade.dev.yaml": render_yaml,
+    "charts/configbuild/files/board.json": copy_of(_GRAFANA),
+    "charts/configbuild/files/rules.yaml": copy_of(_PROMETHEUS),
     "crds/configbuilds.ade.dev.yaml": render_yaml,
     "docs/cli.md": cli_reference,
     "docs/openapi.json": openapi_json,

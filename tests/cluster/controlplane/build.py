@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +56,36 @@ def build_programs(names: Sequence[str], *, into: Path, pins: Pins, report: Repo
 
 
 def build_program(workshop: Workshop, name: str, target: Path) -> None:
-    """Build one program under another name and rename it when it is complete."""
+    """Build one of the control plane's programs."""
+    compile_package(
+        workshop,
+        PACKAGES[name],
+        target,
+        module=MODULE_DIRECTORY,
+        variables=_version_variables(workshop.pins.kubernetes),
+    )
+
+
+def compile_package(
+    workshop: Workshop,
+    package: str,
+    target: Path,
+    *,
+    module: Path,
+    variables: Mapping[str, str],
+) -> None:
+    """Build one package under another name and rename it when it is complete.
+
+    `module` is the folder whose go.mod and go.sum pin it; `variables` are Go's, set by the linker.
+
+    Raises:
+        AssetsError: it was not built; the message has the log's tail.
+    """
     partial = target.with_name(target.name + _PARTIAL)
     with workshop.log.open("ab") as log:
         result = subprocess.run(
-            _argv(workshop, name, partial),
-            cwd=MODULE_DIRECTORY,
+            _argv(workshop.go, package, partial, variables=variables),
+            cwd=module,
             env=_environment(workshop.pins),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -70,30 +94,35 @@ def build_program(workshop: Workshop, name: str, target: Path) -> None:
         )
     if result.returncode != 0:
         raise AssetsError(
-            f"go build of {name} exited with {result.returncode}; end of {workshop.log}:\n"
+            f"go build of {target.name} exited with {result.returncode}; end of {workshop.log}:\n"
             f"{tail(workshop.log)}"
         )
     partial.replace(target)
 
 
-def _argv(workshop: Workshop, name: str, output: Path) -> list[str]:
+def _argv(go: Path, package: str, output: Path, *, variables: Mapping[str, str]) -> list[str]:
+    # No debug tables.
+    flags = ["-s", "-w", *(f"-X {name}={value}" for name, value in variables.items())]
     return [
-        str(workshop.go),
+        str(go),
         "build",
         "-mod=readonly",  # go.sum is checked in: a build that wants to change it is wrong
         "-trimpath",
-        f"-ldflags={_ldflags(workshop.pins.kubernetes)}",
+        f"-ldflags={' '.join(flags)}",
         f"-o={output}",
-        PACKAGES[name],
+        package,
     ]
 
 
-def _ldflags(version: str) -> str:
-    """Return linker flags: no debug tables, and the version (else it says v0.0.0)."""
+def _version_variables(version: str) -> dict[str, str]:
+    """Have Kubernetes' programs say their version, or they say v0.0.0."""
     major, minor, _ = version.removeprefix("v").split(".", maxsplit=2)
     package = "k8s.io/component-base/version"
-    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
-    return " ".join(["-s", "-w", *(f"-X {package}.{name}={v}" for name, v in values.items())])
+    return {
+        f"{package}.gitVersion": version,
+        f"{package}.gitMajor": major,
+        f"{package}.gitMinor": minor,
+    }
 
 
 def _environment(pins: Pins) -> dict[str, str]:

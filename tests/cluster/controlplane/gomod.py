@@ -42,16 +42,25 @@ def read_pins(go_mod: Path = MODULE_DIRECTORY / "go.mod") -> Pins:
     """
     text = go_mod.read_text()
     major, minor = _find(r"^go (\d+)\.(\d+)", text, go_mod)
-    (kubernetes,) = _find(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", text, go_mod)
-    (etcd,) = _find(r"^\s*(?:require )?go\.etcd\.io/etcd/server/v3 (v\S+)", text, go_mod)
     machine = platform.machine()
     return Pins(
         go=(int(major), int(minor)),
-        kubernetes=kubernetes,
-        etcd=etcd,
+        kubernetes=pinned("k8s.io/kubernetes", go_mod),
+        etcd=pinned("go.etcd.io/etcd/server/v3", go_mod),
         os=platform.system().lower(),
         arch=_GO_ARCHITECTURES.get(machine, machine),
     )
+
+
+def pinned(module: str, go_mod: Path) -> str:
+    """Read at which version, with the leading v, `go_mod` pins a module.
+
+    Raises:
+        ValueError: it does not.
+    """
+    pattern = rf"^\s*(?:require )?{re.escape(module)} (v\S+)"
+    (version,) = _find(pattern, go_mod.read_text(), go_mod)
+    return version
 
 
 def _find(pattern: str, text: str, source: Path) -> tuple[str, ...]:
