@@ -42,7 +42,8 @@ from configbuild.metrics import Metrics, measure
 from configbuild.metrics.words import SandboxState
 from configbuild.serving import make_access, make_certificate
 from configbuild.settings import Settings
-from configbuild.web.app import create_app, operator_version
+from configbuild.version import operator_version
+from configbuild.web.app import create_app
 from configbuild.web.counted import CountedStreams
 from configbuild.web.server import serve
 

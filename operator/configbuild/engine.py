@@ -17,11 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from configbuild.bom import Subject, make_bom
 from configbuild.caches import hold
 from configbuild.cage import Cage, Limits
 from configbuild.durations import format_duration
 from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError, StepError
 from configbuild.events import Body, BuildStep, rfc3339
+from configbuild.evidence import Evidence
 from configbuild.failures import Ending, classify
 from configbuild.files import remove_tree
 from configbuild.fingerprint import Fingerprint
@@ -35,6 +37,7 @@ from configbuild.installers import (
     uv_index_config,
 )
 from configbuild.layout import BuildPaths, IndexPaths
+from configbuild.lockfile import make_lock
 from configbuild.memory import oom_kills
 from configbuild.model import (
     BuildId,
@@ -46,6 +49,7 @@ from configbuild.model import (
     Stream,
     Trigger,
 )
+from configbuild.origins import Archive, Built, Distribution, LocalTree, Origin, Repository
 from configbuild.outcome import SAFE_MODE, BuiltVenv
 from configbuild.plan import PlannedStep, make_plan
 from configbuild.process import Command, CommandExit, Launcher
@@ -62,6 +66,7 @@ from configbuild.requirements import requirement_name
 from configbuild.sandbox import environment_for, make_cage, step_environment
 from configbuild.sources import Ran, ResolvedSources, Workplace
 from configbuild.trees import Tree
+from configbuild.version import operator_version
 from configbuild.wheels import KeptWheels, wheel_key
 
 # How many of a command's last lines a failure's message quotes: enough for the error of pip or uv,
@@ -179,6 +184,7 @@ class _Run:
         self.environment = step_environment(request.paths, request.environment)
         self.kept_wheels = KeptWheels(root=request.paths.kept_wheels)
         self.wheel_keys: dict[Path, str] = {}
+        self.evidence = Evidence(wheelhouse=request.tools.wheelhouse)
         self.caches_lock: int | None = None
         self.oom_kills_before = oom_kills()
 
@@ -224,7 +230,9 @@ class _Run:
         paths.passing_caches.pip.mkdir()
         # A command is let into what is there, never into the folder around it, which others share.
         paths.venv.mkdir(parents=True)
-        paths.metadata.touch()
+        paths.lookup.mkdir()
+        for file in (paths.metadata, paths.pins, paths.pip_report):
+            file.touch()
         if (tree := self.request.sources.engine) is not None:
             tree.copy_to(paths.engine_tree)
             self.take_wheel(tree, paths.engine_wheels)
@@ -407,15 +415,51 @@ class _Run:
 
     def after(self, step: Step) -> None:
         """Take down what a step made and a later one needs."""
-        paths = self.request.paths
+        paths, sources = self.request.paths, self.request.sources
+        self.evidence.take_pip_report(paths.pip_report)
         if step is Step.INSTALL_ENGINE:
+            if sources.engine is not None:
+                self.take_built(paths.engine_wheels, LocalTree(digest=sources.engine.digest))
             self.engine = installed(self.site_packages, self.engine_name())
             paths.engine_facts.write_text(json.dumps(asdict(self.engine)))
             paths.engine_hold.write_text(self.engine.as_constraint())
+        elif step is Step.INSTALL_CONFIG:
+            if sources.remote is not None:
+                self.take_built(paths.config_wheels, sources.remote.origin)
+            elif sources.config is not None:
+                self.take_built(paths.config_wheels, LocalTree(digest=sources.config.digest))
         elif step is Step.COLLECT_METADATA:
-            metadata = json.loads(paths.metadata.read_text(encoding="utf-8"))
-            lines = [f"{entry['name']}=={entry['version']}" for entry in metadata["packages"]]
-            write_receipt(paths, self.receipt(metadata["packages"]), lines)
+            self.evidence.take_looked_up(paths.looked_up)
+            self.write_receipt()
+
+    def take_built(self, wheels: Path, source: Repository | Archive | LocalTree) -> None:
+        """Take down what a wheel was built from."""
+        self.evidence.take_built(_only_wheel(wheels), source)
+
+    def write_receipt(self) -> None:
+        """Write what is known of the venv into it; from then on it counts as verified."""
+        request = self.request
+        metadata = json.loads(request.paths.metadata.read_text(encoding="utf-8"))
+        distributions = [Distribution.read(entry) for entry in metadata["packages"]]
+        found = [(each, self.evidence.origin_of(each)) for each in distributions]
+        receipt = self.receipt([_summary(*pair) for pair in found])
+        interpreter = request.tools.interpreter
+        subject = Subject(
+            build_id=request.build_id,
+            workspace=request.key.namespace,
+            config=request.key.name,
+            verified=receipt["verified"],
+            interpreter=interpreter,
+            operator=operator_version(),
+            index_urls=request.spec.install.index.urls,
+        )
+        write_receipt(
+            request.paths,
+            receipt,
+            [f"{each.name}=={each.version}" for each in distributions],
+            lock=make_lock(found, build_id=request.build_id, interpreter=interpreter),
+            bom=make_bom(subject, found),
+        )
 
     def engine_name(self) -> str:
         source = self.request.spec.engine
@@ -507,6 +551,16 @@ class _Run:
                 exit_code=exit_code,
             )
         )
+
+
+def _summary(distribution: Distribution, origin: Origin) -> dict[str, str]:
+    """Describe a distribution for the receipt."""
+    entry = {"name": distribution.name, "version": distribution.version}
+    if distribution.installer:
+        entry["installer"] = distribution.installer
+    if isinstance(origin, Built):
+        entry["origin"] = "wheel built from a source tree"
+    return entry
 
 
 def _argv(planned: PlannedCommand) -> tuple[str, ...]:

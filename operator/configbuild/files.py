@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 
@@ -19,6 +21,28 @@ def write_whole(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     partial.rename(path)
     sync_directory(path.parent)
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[BufferedReader | None]:
+    """Open a file that somebody else may have put there, to read; ``None`` if it is no plain file.
+
+    Not through a link, and without waiting at a pipe.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        yield None
+        return
+    with os.fdopen(descriptor, "rb") as file:
+        yield file if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
+def read_plain(path: Path, most_bytes: int) -> bytes | None:
+    """Read such a file; ``None`` also if it is too large."""
+    with open_plain(path) as file:
+        content = None if file is None else file.read(most_bytes + 1)
+    return None if content is None or len(content) > most_bytes else content
 
 
 def sync_directory(directory: Path) -> None:

@@ -60,6 +60,10 @@ class Access(StrEnum):
     """Run what is in the venv: without a network, and without writing there."""
     COLLECT = "collect"
     """Read the files of the venv, and write one report."""
+    LOOK_UP = "look-up"
+    """Look into the namespace's cache for what an index said: without a network."""
+    LOOK_UP_FETCHED = "look-up-fetched"
+    """The same in the cache of what was fetched with credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +123,9 @@ class InstallerCommands(Protocol):
 
     def check(self) -> PlannedCommand:
         """Check that every installed package finds what it depends on."""
+
+    def look_up(self) -> tuple[PlannedCommand, ...]:
+        """Find addresses and hashes of the wheels installed, where installing did not tell."""
 
 
 def index_name(number: int) -> str:
@@ -259,6 +266,27 @@ class Uv:
             tolerated=not self.options.dependencies,
         )
 
+    def look_up(self) -> tuple[PlannedCommand, ...]:
+        """See :class:`InstallerCommands`.
+
+        uv does not tell what it installed. Its cache has the pages of the index, by which it
+        checked each download; each distribution is pinned, so nothing is resolved.
+        """
+        paths = self.paths
+        argv = ["pip", "compile", "-qq", "--offline", "--no-deps", "--no-build", "--no-sources"]
+        argv += ["--python", str(self.tools.interpreter.path), *self._index(), "--no-header"]
+        argv += ["--output-file", str(paths.looked_up), str(paths.pins)]
+        fetched = _wants_credentials(self.options, self.tools)
+        return (
+            PlannedCommand(
+                argv=self._uv(*argv),
+                access=Access.LOOK_UP_FETCHED if fetched else Access.LOOK_UP,
+                writes=(paths.lookup,),
+                # An index without hashes, or a cache that was emptied: the venv is as good.
+                tolerated=True,
+            ),
+        )
+
     def _uv(self, *arguments: Argument) -> tuple[Argument, ...]:
         return (str(self.tools.uv), *arguments)
 
@@ -295,8 +323,8 @@ class Pip:
         """See :class:`InstallerCommands`."""
         names = ("pip", "setuptools", "wheel")
         fetch, index = self._fetched([], *names)
-        argv = self._pip("install", "--upgrade", *index, *names)
-        upgrade = PlannedCommand(argv=argv, access=Access.INSTALL_OWN)
+        argv = self._pip("install", "--upgrade", *index, *self._report(), *names)
+        upgrade = PlannedCommand(argv=argv, access=Access.INSTALL_OWN, writes=self._reported())
         if not fetch:
             return (upgrade,)
         # The first step with pip, so what all fetches run with is made here.
@@ -316,7 +344,7 @@ class Pip:
         bounds = [part for path in constraints for part in ("--constraint", str(path))]
         if not self.options.dependencies:
             bounds.append("--no-deps")
-        install = [*bounds, "--only-binary", ":all:"]
+        install = [*bounds, *self._report(), "--only-binary", ":all:"]
         if not self.options.compile_bytecode:
             install.append("--no-compile")
         fetch, index = self._fetched(bounds, "--", what)
@@ -326,6 +354,7 @@ class Pip:
             PlannedCommand(
                 argv=self._pip("install", *index, *install, "--", what),
                 access=Access.INSTALL_OWN,
+                writes=self._reported(),
                 without_wheels=self._slow_install(bounds, install, what) if may_build else (),
             ),
         )
@@ -352,7 +381,11 @@ class Pip:
         install = ["install", "--no-index", "--find-links", built, *install]
         return (
             PlannedCommand(argv=self._pip(*build, "--", what), access=Access.BUILD),
-            PlannedCommand(argv=self._pip(*install, "--", what), access=Access.INSTALL_OWN),
+            PlannedCommand(
+                argv=self._pip(*install, "--", what),
+                access=Access.INSTALL_OWN,
+                writes=self._reported(),
+            ),
         )
 
     def compile(self) -> tuple[PlannedCommand, ...]:
@@ -366,6 +399,18 @@ class Pip:
             access=Access.INSPECT,
             tolerated=not self.options.dependencies,
         )
+
+    def look_up(self) -> tuple[PlannedCommand, ...]:
+        """See :class:`InstallerCommands`: pip has told, by its report."""
+        return ()
+
+    def _report(self) -> list[str]:
+        return ["--report", str(self.paths.pip_report)] if self._reported() else []
+
+    def _reported(self) -> tuple[Path, ...]:
+        # pip has reports from 22.2 on, and Python from 3.11 on comes with a later one.
+        minor = tuple(map(int, self.tools.interpreter.minor.split(".")))
+        return (self.paths.pip_report,) if minor >= (3, 11) else ()
 
     def _pip(self, *arguments: Argument) -> tuple[Argument, ...]:
         return (str(self.paths.python), "-I", "-m", "pip", *arguments)

@@ -149,6 +149,16 @@ class BuildPaths:
         return self.runtime / "packages.txt"
 
     @property
+    def lock(self) -> Path:
+        """``pylock.toml``: what is needed to install the same once more (PEP 751)."""
+        return self.runtime / "pylock.toml"
+
+    @property
+    def bom(self) -> Path:
+        """``sbom.cdx.json``: a bill of materials (CycloneDX)."""
+        return self.runtime / "sbom.cdx.json"
+
+    @property
     def home(self) -> Path:
         """``HOME`` of the commands."""
         return self.scratch / "home"
@@ -237,3 +247,23 @@ class BuildPaths:
     def metadata(self) -> Path:
         """What ``collect_metadata`` found (JSON)."""
         return self.scratch / "metadata.json"
+
+    @property
+    def pip_report(self) -> Path:
+        """What pip says that it installed (JSON), read after each of its steps."""
+        return self.scratch / "pip-report.json"
+
+    @property
+    def lookup(self) -> Path:
+        """Where uv looks up what the index said of the wheels that are installed."""
+        return self.scratch / "lookup"
+
+    @property
+    def pins(self) -> Path:
+        """The distributions that uv is to look up, as requirements."""
+        return self.lookup / "pins.txt"
+
+    @property
+    def looked_up(self) -> Path:
+        """What uv found (PEP 751)."""
+        return self.lookup / "pylock.toml"

@@ -61,7 +61,7 @@ def make_plan(spec: BuildSpec, *, paths: BuildPaths, tools: Toolchain) -> Plan:
             _install_engine(spec, installer, paths),
             _install_config(spec, installer, paths),
             _verify_imports(spec, installer, paths),
-            _collect_metadata(paths, tools),
+            _collect_metadata(installer, paths, tools),
         )
     )
 
@@ -139,18 +139,20 @@ def _verify_imports(
     )
 
 
-def _collect_metadata(paths: BuildPaths, tools: Toolchain) -> PlannedStep:
+def _collect_metadata(
+    installer: InstallerCommands, paths: BuildPaths, tools: Toolchain
+) -> PlannedStep:
     script = (str(tools.operator_python), "-I", "-S", "-B", str(COLLECT_METADATA))
     site_packages = paths.site_packages(tools.interpreter.minor)
     collect = PlannedCommand(
-        argv=(*script, str(site_packages), str(paths.metadata)),
+        argv=(*script, str(site_packages), str(paths.metadata), str(paths.pins)),
         access=Access.COLLECT,
-        writes=(paths.metadata,),
+        writes=(paths.metadata, paths.pins),
     )
     return PlannedStep(
         step=Step.COLLECT_METADATA,
         message="Collect metadata of everything installed",
-        commands=(collect,),
+        commands=(collect, *installer.look_up()),
     )
 
 

@@ -1,7 +1,9 @@
 """What the operator knows about a built venv, read from its files and written beside them.
 
 The receipt (``ade-runtime/build.json``) says what was built, from what, by which commands; it is
-written by the operator after verification, so a venv without one was never verified.
+written by the operator after verification, so a venv without one was never verified. Beside it are
+a list of packages, a lock (:mod:`configbuild.lockfile`) and a bill of materials
+(:mod:`configbuild.bom`).
 """
 
 from __future__ import annotations
@@ -109,10 +111,17 @@ def wheel_name(wheel: Path) -> str:
         ) from error
 
 
-def write_receipt(paths: BuildPaths, receipt: Mapping[str, Any], packages: list[str]) -> None:
-    """Write ``build.json`` and ``packages.txt`` into the venv, each whole or not at all."""
+def write_receipt(
+    paths: BuildPaths, receipt: Mapping[str, Any], packages: list[str], *, lock: str, bom: str
+) -> None:
+    """Write all that the operator says of the venv into it, each file whole or not at all.
+
+    ``build.json`` comes last: where it is, the others are, and the venv was verified.
+    """
     paths.runtime.mkdir()
     write_whole(paths.packages, "".join(f"{line}\n" for line in packages))
+    write_whole(paths.lock, lock)
+    write_whole(paths.bom, bom)
     write_whole(paths.receipt, json.dumps(receipt, indent=1) + "\n")
 
 

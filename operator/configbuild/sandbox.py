@@ -175,9 +175,10 @@ def _readable(access: Access, paths: BuildPaths, tools: Toolchain) -> tuple[Path
             return (*system, tools.uv, VERIFY_IMPORTS, *own)
         case Access.INSTALL_FETCHED:
             return (*system, tools.uv, *own)
+        case Access.LOOK_UP | Access.LOOK_UP_FETCHED:
+            return (*system, tools.uv, *_wheelhouse(tools), paths.scratch)
         case Access.BUILD | Access.FETCH | Access.INSTALL | Access.INSTALL_OWN:
-            wheels = () if tools.wheelhouse is None else (tools.wheelhouse,)
-            return (*system, *map(Path, _NETWORK), tools.uv, *wheels, *own)
+            return (*system, *map(Path, _NETWORK), tools.uv, *_wheelhouse(tools), *own)
         case Access.REWORK:
             return (*system, COMPILE_BYTECODE, UNSHARE_FILES, paths.venv)
         case Access.COLLECT:
@@ -185,6 +186,10 @@ def _readable(access: Access, paths: BuildPaths, tools: Toolchain) -> tuple[Path
             return (*system, *_homes(tools.operator_python), COLLECT_METADATA, *own)
         case _:
             assert_never(access)
+
+
+def _wheelhouse(tools: Toolchain) -> tuple[Path, ...]:
+    return () if tools.wheelhouse is None else (tools.wheelhouse,)
 
 
 def _writable(access: Access, paths: BuildPaths) -> tuple[Path, ...]:
@@ -197,7 +202,7 @@ def _writable(access: Access, paths: BuildPaths) -> tuple[Path, ...]:
             return (*passing, paths.venv)
         case Access.REWORK:
             return (paths.venv,)
-        case Access.BUILD | Access.INSPECT:
+        case Access.BUILD | Access.INSPECT | Access.LOOK_UP | Access.LOOK_UP_FETCHED:
             return passing
         case Access.COLLECT:
             return ()
@@ -207,9 +212,9 @@ def _writable(access: Access, paths: BuildPaths) -> tuple[Path, ...]:
 
 def _caches(access: Access, paths: BuildPaths) -> Caches:
     match access:
-        case Access.CREATE | Access.INSTALL:
+        case Access.CREATE | Access.INSTALL | Access.LOOK_UP:
             return paths.caches
-        case Access.FETCH | Access.INSTALL_FETCHED:
+        case Access.FETCH | Access.INSTALL_FETCHED | Access.LOOK_UP_FETCHED:
             return paths.index_caches
         case Access.BUILD | Access.INSTALL_OWN:
             return paths.own_caches

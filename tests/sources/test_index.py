@@ -6,6 +6,7 @@ import asyncio
 import base64
 import ensurepip
 import hashlib
+import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -152,7 +153,7 @@ def test_private_index_is_read_by_the_installer_and_by_no_code_of_a_package(
         pips_own_wheel(),
         *(wheel(name, version="99.0") for name in ("setuptools", "wheel")),
         wheel("ade-engine", pth=SPY),
-        wheel("dependency"),
+        dependency := wheel("dependency"),
         wheel("ade-config", requires=["dependency", "ade-engine"]),
     )
     bench = asyncio.run(bench_of(site, tmp_path))
@@ -166,6 +167,9 @@ def test_private_index_is_read_by_the_installer_and_by_no_code_of_a_package(
 
     assert outcome.venv is not None, (outcome, [e.body for e in bench.events(attempt)])
     assert list(outcome.venv.path.rglob("dependency/__init__.py"))
+    bill = json.loads(attempt.request.paths.bom.read_text())["components"]
+    (hashed,) = [each["hashes"] for each in bill if each["name"] == "dependency"]
+    assert hashed == [{"alg": "SHA-256", "content": hashlib.sha256(dependency[1]).hexdigest()}]
     fetched = [request for request in site.requests if "/files/" in request.path]
     assert {request.authorization for request in fetched} == {AUTHORIZATION}
     seen = "".join(seen_by_packages(bench, attempt))

@@ -20,6 +20,7 @@ from configbuild.installers import (
     lacks_wheels,
     uv_index_config,
 )
+from configbuild.interpreters import Interpreter
 from configbuild.model import IndexOptions, Installer, InstallOptions
 from configbuild.steps import UNSHARE_FILES
 from tests.unit.examples import paths, tools
@@ -89,11 +90,60 @@ def test_uv_has_nothing_to_upgrade_and_says_why() -> None:
     ],
 )
 def test_pip_upgrades_itself_in_the_venv(commands: Pip, options: str) -> None:
-    expected = f"VENV/bin/python -I -m pip install --upgrade {options} pip setuptools wheel"
+    expected = f"{PIP_HEAD} --upgrade {options} {REPORT} pip setuptools wheel"
 
-    planned = PlannedCommand(argv=argv(expected), access=Access.INSTALL_OWN)
+    planned = PlannedCommand(
+        argv=argv(expected), access=Access.INSTALL_OWN, writes=(PATHS.pip_report,)
+    )
 
     assert commands.upgrade_itself() == (planned,)
+
+
+def test_pip_of_an_old_python_is_asked_for_no_report_which_it_may_not_know() -> None:
+    old = Interpreter(path=Path("/opt/python3.10"), version="3.10.1", platform="linux-x86_64")
+    commands = Pip(options=InstallOptions(), paths=PATHS, tools=tools(interpreter=old))
+
+    for command in (*commands.upgrade_itself(), *commands.install("a", ())):
+        assert "--report" not in command.argv
+        assert command.writes == ()
+
+
+@pytest.mark.parametrize(
+    ("commands", "index_options", "access"),
+    [
+        (uv(), "", Access.LOOK_UP),
+        (uv(index=index(*ONE)), " --default-index https://a/simple", Access.LOOK_UP),
+        (
+            uv(index=IndexOptions(urls=ONE, secret="login")),
+            " --default-index https://a/simple",
+            Access.LOOK_UP_FETCHED,
+        ),
+        (
+            uv(index=IndexOptions(urls=ONE, secret="login"), wheelhouse=Path("/wheels")),
+            " --no-index --find-links /wheels",
+            Access.LOOK_UP,
+        ),
+    ],
+)
+def test_uv_looks_up_what_the_index_said_where_it_installed_from(
+    commands: Uv, index_options: str, access: Access
+) -> None:
+    (planned,) = commands.look_up()
+
+    assert planned == PlannedCommand(
+        argv=argv(
+            "/bin/uv pip compile -qq --offline --no-deps --no-build --no-sources --python"
+            f" /opt/python3.12{index_options} --no-header --output-file {PATHS.looked_up}"
+            f" {PATHS.pins}"
+        ),
+        access=access,
+        writes=(PATHS.lookup,),
+        tolerated=True,
+    )
+
+
+def test_pip_has_told_and_looks_nothing_up() -> None:
+    assert pip().look_up() == ()
 
 
 @pytest.mark.parametrize(
@@ -133,6 +183,7 @@ def test_source_tree_is_built_to_a_wheel(commands: InstallerCommands, expected: 
 
 UV_HEAD = "/bin/uv pip install --no-sources --python VENV/bin/python"
 PIP_HEAD = "VENV/bin/python -I -m pip install"
+REPORT = f"--report {PATHS.pip_report}"
 
 
 @pytest.mark.parametrize(
@@ -185,38 +236,41 @@ PIP_HEAD = "VENV/bin/python -I -m pip install"
             f"{UV_HEAD} --default-index https://a/simple --constraints /c1 --no-deps --no-build",
             id="uv, everything",
         ),
-        pytest.param(pip(), (), f"{PIP_HEAD} --only-binary :all:", id="pip"),
+        pytest.param(pip(), (), f"{PIP_HEAD} {REPORT} --only-binary :all:", id="pip"),
         pytest.param(
             pip(compile_bytecode=False),
             (),
-            f"{PIP_HEAD} --only-binary :all: --no-compile",
+            f"{PIP_HEAD} {REPORT} --only-binary :all: --no-compile",
             id="pip, no .pyc",
         ),
         pytest.param(
             pip(dependencies=False),
             (),
-            f"{PIP_HEAD} --no-deps --only-binary :all:",
+            f"{PIP_HEAD} --no-deps {REPORT} --only-binary :all:",
             id="pip, no deps",
         ),
         pytest.param(
-            pip(only_binary=True), (), f"{PIP_HEAD} --only-binary :all:", id="pip, wheels only"
+            pip(only_binary=True),
+            (),
+            f"{PIP_HEAD} {REPORT} --only-binary :all:",
+            id="pip, wheels only",
         ),
         pytest.param(
             pip(),
             (Path("/c1"), Path("/c2")),
-            f"{PIP_HEAD} --constraint /c1 --constraint /c2 --only-binary :all:",
+            f"{PIP_HEAD} --constraint /c1 --constraint /c2 {REPORT} --only-binary :all:",
             id="pip, constraints",
         ),
         pytest.param(
             pip(index=index(*ONE)),
             (),
-            f"{PIP_HEAD} --index-url https://a/simple --only-binary :all:",
+            f"{PIP_HEAD} --index-url https://a/simple {REPORT} --only-binary :all:",
             id="pip, index",
         ),
         pytest.param(
             pip(index=index(*ONE), wheelhouse=Path("/wheels")),
             (),
-            f"{PIP_HEAD} --no-index --find-links /wheels --only-binary :all:",
+            f"{PIP_HEAD} --no-index --find-links /wheels {REPORT} --only-binary :all:",
             id="pip, wheelhouse in the place of the index",
         ),
         pytest.param(
@@ -228,7 +282,7 @@ PIP_HEAD = "VENV/bin/python -I -m pip install"
             ),
             (Path("/c1"),),
             f"{PIP_HEAD} --index-url https://a/simple --constraint /c1 --no-deps"
-            " --only-binary :all: --no-compile",
+            f" {REPORT} --only-binary :all: --no-compile",
             id="pip, everything",
         ),
     ],
@@ -272,7 +326,7 @@ def test_install_has_every_option_before_the_one_thing_it_installs(
                 ),
                 (
                     f"install-own: {PIP_HEAD} --no-index --find-links BUILT --constraint /c1"
-                    " --only-binary :all: -- ade-engine"
+                    f" {REPORT} --only-binary :all: -- ade-engine"
                 ),
             ],
         ),

@@ -94,7 +94,12 @@ def test_whole_plan_with_uv_and_requirements() -> None:
         "verify_imports: /bin/uv pip check --python VENV/bin/python",
         (
             "collect_metadata: /operator/python -I -S -B COLLECT VENV/lib/python3.12/site-packages"
-            " SCRATCH/metadata.json"
+            " SCRATCH/metadata.json SCRATCH/lookup/pins.txt"
+        ),
+        (
+            "collect_metadata: /bin/uv pip compile -qq --offline --no-deps --no-build --no-sources"
+            " --python /opt/python3.12 --no-header --output-file SCRATCH/lookup/pylock.toml"
+            " SCRATCH/lookup/pins.txt (tolerated)"
         ),
     ]
 
@@ -113,12 +118,13 @@ def test_whole_plan_with_pip_source_trees_and_every_option() -> None:
     )
     pip = "VENV/bin/python -I -m pip"
     index = "--index-url https://a/simple"
+    report = "--report SCRATCH/pip-report.json"
     install = f"{pip} install {index} --constraint SCRATCH/constraints.txt"
-    only_wheels = "--no-deps --only-binary :all: --no-compile"
+    only_wheels = f"--no-deps {report} --only-binary :all: --no-compile"
 
     assert script(made) == [
         "create_venv: /opt/python3.12 -I -m venv VENV",
-        f"upgrade_pip: {pip} install --upgrade {index} pip setuptools wheel",
+        f"upgrade_pip: {pip} install --upgrade {index} {report} pip setuptools wheel",
         (
             f"install_engine: {pip} wheel --no-deps {index}"
             " --wheel-dir SCRATCH/engine-wheel SCRATCH/engine"
@@ -136,7 +142,7 @@ def test_whole_plan_with_pip_source_trees_and_every_option() -> None:
         f"verify_imports: {pip} check (tolerated)",
         (
             "collect_metadata: /operator/python -I -S -B COLLECT VENV/lib/python3.12/site-packages"
-            " SCRATCH/metadata.json"
+            " SCRATCH/metadata.json SCRATCH/lookup/pins.txt"
         ),
     ]
 
@@ -214,6 +220,7 @@ KNOWN_OPTIONS = {
     "-I",
     "-S",
     "-m",
+    "-qq",
     "--config-file",
     "--constraint",
     "--constraints",
@@ -226,13 +233,16 @@ KNOWN_OPTIONS = {
     "--no-build",
     "--no-compile",
     "--no-deps",
+    "--no-header",
     "--no-index",
     "--no-project",
     "--no-sources",
     "--offline",
     "--only-binary",
     "--out-dir",
+    "--output-file",
     "--python",
+    "--report",
     "--target",
     "--upgrade",
     "--wheel",

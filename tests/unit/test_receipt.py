@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from configbuild.errors import StepError
+from configbuild.files import write_whole
 from configbuild.receipt import (
     SCHEMA,
     EngineFacts,
@@ -122,11 +124,19 @@ def test_receipt_and_packages_are_written_into_the_venv(tmp_path: Path) -> None:
     places.venv.mkdir(parents=True)
     receipt = {"schema": SCHEMA, "build_id": "ä"}
 
-    write_receipt(places, receipt, ["ade-engine==1.4.0", "openpyxl==3.1.5"])
+    packages = ["ade-engine==1.4.0", "openpyxl==3.1.5"]
+    write_receipt(places, receipt, packages, lock="lock\n", bom="{}\n")
 
     assert read_receipt(places.receipt) == receipt
     assert places.packages.read_text() == "ade-engine==1.4.0\nopenpyxl==3.1.5\n"
-    assert sorted(places.runtime.iterdir()) == [places.receipt, places.packages]
+    assert places.lock.read_text() == "lock\n"
+    assert places.bom.read_text() == "{}\n"
+    assert sorted(path.name for path in places.runtime.iterdir()) == [
+        "build.json",
+        "packages.txt",
+        "pylock.toml",
+        "sbom.cdx.json",
+    ]
     assert places.receipt == places.venv / "ade-runtime" / "build.json"
 
 
@@ -135,9 +145,28 @@ def test_receipt_that_a_package_brought_along_is_never_taken_for_ours(tmp_path: 
     places.runtime.mkdir(parents=True)
 
     with pytest.raises(FileExistsError):
-        write_receipt(places, {"schema": SCHEMA}, [])
+        write_receipt(places, {"schema": SCHEMA}, [], lock="", bom="")
 
     assert read_receipt(places.receipt) is None
+
+
+@pytest.mark.parametrize("fails", ["packages", "lock", "bom"])
+def test_receipt_is_the_last_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    places = paths(tmp_path)
+    places.venv.mkdir(parents=True)
+
+    def full(path: Path, text: str) -> None:
+        if path == getattr(places, fails):
+            raise OSError(errno.ENOSPC, "no space left")
+        write_whole(path, text)
+
+    monkeypatch.setattr("configbuild.receipt.write_whole", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_receipt(places, {"schema": SCHEMA}, [], lock="", bom="")
+
+    assert not places.receipt.exists()
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configbuild.sandbox import PASSED_ON, step_environment
-from tests.unit.examples import DETERMINED, paths
+from configbuild.cage import Cage, Limits
+from configbuild.installers import PlannedCommand, Uv
+from configbuild.model import IndexOptions, InstallOptions
+from configbuild.sandbox import PASSED_ON, make_cage, step_environment
+from tests.unit.examples import DETERMINED, paths, tools
 
 PATHS = paths()
 ALONE = step_environment(PATHS, {})
@@ -98,3 +101,30 @@ def test_program_starts_in_it_and_sees_just_this() -> None:
     )
 
     assert set(done.stdout.split()) == set(ALONE)
+
+
+@pytest.mark.parametrize("secret", [None, "login"])
+def test_looking_up_has_no_network_and_changes_no_venv(secret: str | None) -> None:
+    options = InstallOptions(index=IndexOptions(urls=("https://a/simple",), secret=secret))
+    commands = Uv(options=options, paths=PATHS, tools=tools())
+
+    def cage(command: PlannedCommand) -> Cage:
+        return make_cage(
+            command,
+            paths=PATHS,
+            tools=tools(),
+            index_urls=options.index.urls,
+            environment={},
+            limits=Limits(),
+        )
+
+    (look_up,) = commands.look_up()
+    install = commands.install("a", ())[-1]
+    its_cache = PATHS.caches.uv if secret is None else PATHS.index_caches.uv
+
+    assert cage(look_up).ports == ()
+    assert PATHS.venv not in (*cage(look_up).writable, *cage(look_up).readable)
+    assert {its_cache, PATHS.lookup} <= set(cage(look_up).writable)
+    # It looks where the install has put it, and that one did need the venv.
+    assert its_cache in cage(install).writable
+    assert PATHS.venv in cage(install).writable

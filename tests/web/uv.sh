@@ -38,6 +38,7 @@ case "$1 $2" in
         esac
         install "$last" "$(site_packages "$@")"
         ;;
+    "pip compile") ;; # it has no index to tell of
     "pip check") echo "all is compatible" >&2 ;;
     *) echo "not a verb of uv's stand-in: $*" >&2; exit 2 ;;
 esac

@@ -13,6 +13,7 @@ from pathlib import Path
 from configbuild.archives import ArchiveError, Limits, archive_files
 from configbuild.errors import SourceError
 from configbuild.model import ArchiveSource
+from configbuild.origins import Archive as Origin
 from configbuild.sources.hosts import HostRules
 from configbuild.sources.remote import Workplace
 from configbuild.trees import write_files
@@ -34,6 +35,11 @@ class ArchiveTree:
     def digest(self) -> str:
         """What identifies the content. Not the URL: another mirror of it is no reason to build."""
         return f"archive:{self.source.sha256}:{self.source.path}"
+
+    @property
+    def origin(self) -> Origin:
+        """See :class:`~configbuild.sources.remote.RemoteTree`."""
+        return Origin(url=self.source.url, sha256=self.source.sha256, path=self.source.path)
 
     async def fetch(self, place: Workplace) -> None:
         """Download, compare, unpack; see :class:`~configbuild.sources.remote.RemoteTree`."""

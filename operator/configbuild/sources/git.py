@@ -20,6 +20,7 @@ from configbuild.archives import Limits
 from configbuild.errors import SourceError, SourceKindError
 from configbuild.failures import last_words
 from configbuild.model import GitSource
+from configbuild.origins import Repository as Origin
 from configbuild.redaction import Redactor
 from configbuild.sources.archive import unpack
 from configbuild.sources.hosts import Admitted, HostRules
@@ -234,6 +235,12 @@ class GitTree:
     def digest(self) -> str:
         """What identifies the content. Not the URL: a repository that moved starts no build."""
         return f"git:{self.commit}:{self.repository.source.path}"
+
+    @property
+    def origin(self) -> Origin:
+        """See :class:`~configbuild.sources.remote.RemoteTree`."""
+        source = self.repository.source
+        return Origin(url=source.url, named=source.ref, commit=self.commit, path=source.path)
 
     @property
     def moving(self) -> bool:

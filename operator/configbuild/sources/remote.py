@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from configbuild.origins import Archive, Repository
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
@@ -64,6 +66,10 @@ class RemoteTree(Protocol):
     @property
     def moving(self) -> bool:
         """Whether what the spec names may be something else later."""
+
+    @property
+    def origin(self) -> Repository | Archive:
+        """Where the content can be had again."""
 
     @property
     def secrets(self) -> Sequence[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
@@ -12,13 +11,12 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from configbuild.builds.copies import LogCopies
 from configbuild.builds.records import BuildRecord
 from configbuild.journal import Journals
+from configbuild.version import operator_version
 from configbuild.web import gone, operation, routes
 from configbuild.web.access import Access
 from configbuild.web.backend import Backend, BuildService, at_once, no_copy
 from configbuild.web.doorkeeper import Doorkeeper
 from configbuild.web.problems import add_problems, problems
-
-_DISTRIBUTION = "configbuild-operator"
 
 _DESCRIPTION = """\
 Asks for builds of configs, and watches them.
@@ -93,11 +91,3 @@ def routed_app() -> FastAPI:
         app.include_router(guarded, dependencies=[Security(_TOKEN)], responses=problems(401, 503))
     app.include_router(operation.router)
     return app
-
-
-def operator_version() -> str:
-    """Tell which version of the operator runs."""
-    try:
-        return version(_DISTRIBUTION)
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "0+unknown"
