@@ -32,8 +32,6 @@ from configbuild.origins import (
 # Of this project alone, so that no other makes the same serial number of a build's id.
 _SERIAL_NUMBERS = UUID("0d6d0f0c-6f0b-5d7b-9c53-0a3b1f2f7f6e")
 
-_PUBLIC_INDEX = "pypi.org"
-
 # What the schema and readers of IRIs take (RFC 3987), of what an index may say.
 _ADDRESS = re.compile(r"https?://[!#$%&'()*+,./0-9:;=?@A-Z_a-z~\[\]-]+")
 
@@ -142,7 +140,7 @@ def _purl(distribution: Distribution, index_urls: tuple[str, ...]) -> str:
     """
     name, version = distribution.name, quote(distribution.version, safe="")
     purl = f"pkg:pypi/{name}@{version}"
-    if len(index_urls) == 1 and _PUBLIC_INDEX not in index_urls[0]:
+    if len(index_urls) == 1:
         purl += f"?repository_url={quote(index_urls[0], safe='')}"
     return purl
 

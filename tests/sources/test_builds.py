@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def allowed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_archive_is_fetched_first_and_becomes_a_venv(site: Site, tmp_path: Path) -> None:
     async def scenario() -> None:
         bench = await Bench.at(tmp_path)
-        attempt = await bench.attempt(config=archive(site, tar_gz(FILES)))
+        data = tar_gz(FILES)
+        attempt = await bench.attempt(config=archive(site, data))
         assert site.requests == []  # resolving an archive asks nobody
         outcome = await attempt.run()
 
@@ -46,6 +48,16 @@ def test_archive_is_fetched_first_and_becomes_a_venv(site: Site, tmp_path: Path)
         ]
         assert log[0] == f"downloading {site.url('/rules.tar.gz')}"
         assert not bench.paths(attempt).scratch.exists()
+        lock = tomllib.loads(bench.paths(attempt).lock.read_text())
+        (package,) = lock["packages"]
+        assert (package["name"], package["archive"]) == (
+            "ade-config",
+            {
+                "url": site.url("/rules.tar.gz"),
+                "hashes": {"sha256": hashlib.sha256(data).hexdigest()},
+                "subdirectory": "rules-1",
+            },
+        )
 
     asyncio.run(scenario())
 

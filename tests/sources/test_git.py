@@ -123,6 +123,9 @@ def test_branch_is_resolved_to_its_commit_and_fetched_alone(
     tree = resolve(declared(site), tmp_path / "resolve")
 
     assert (tree.commit, tree.moving) == (commit, True)
+    assert (tree.origin.commit, tree.origin.named) == (commit, "refs/heads/main")
+    source = declared(site).source
+    assert (tree.origin.url, tree.origin.path) == (source.url, source.path)
     assert fetch(tree, tmp_path) == as_bytes({**FILES, "more": "x"})
 
 

@@ -111,7 +111,7 @@ def test_wheel_of_an_index_has_hash_address_and_package_url() -> None:
     ("urls", "version", "purl"),
     [
         ((), "1.0+cpu", "pkg:pypi/a@1.0%2Bcpu"),
-        (("https://pypi.org/simple",), "1!2", "pkg:pypi/a@1%212"),
+        ((), "1!2", "pkg:pypi/a@1%212"),
         (
             ("https://h:1/simple",),
             "1",
