@@ -62,6 +62,7 @@ from configbuild.receipt import (
     wheel_name,
     write_receipt,
 )
+from configbuild.redaction import Redactor
 from configbuild.requirements import requirement_name
 from configbuild.sandbox import environment_for, make_cage, step_environment
 from configbuild.sources import Ran, ResolvedSources, Workplace
@@ -490,7 +491,7 @@ class _Run:
             "engine": {"name": self.engine.name, "version": self.engine.version},
             "started": rfc3339(self.started),
             "verified": rfc3339(self.verified_now()),
-            "environment": self.environment,
+            "environment": _without_logins(self.environment),
             "steps": [asdict(step) for step in self.steps],
             "packages": packages,
         }
@@ -561,6 +562,12 @@ def _summary(distribution: Distribution, origin: Origin) -> dict[str, str]:
     if isinstance(origin, Built):
         entry["origin"] = "wheel built from a source tree"
     return entry
+
+
+def _without_logins(environment: Mapping[str, str]) -> dict[str, str]:
+    """Hide the login that a proxy's URL may have: whoever uses the venv can read its receipt."""
+    hide = Redactor().redact
+    return {name: hide(value.encode()).decode() for name, value in environment.items()}
 
 
 def _argv(planned: PlannedCommand) -> tuple[str, ...]:

@@ -22,8 +22,10 @@ from tests.waits import Gate, process_ended
 @pytest.mark.parametrize("installer", ["uv", "pip"])
 @in_loop
 async def test_six_steps_make_a_verified_venv_with_its_receipt(
-    tmp_path: Path, installer: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installer: str
 ) -> None:
+    # For other URLs than those that are asked here.
+    monkeypatch.setenv("http_proxy", "http://robot:hunter2@proxy.example:3128")
     bench = await Bench.at(tmp_path)
     attempt = await bench.attempt(install={"installer": installer})
     outcome = await attempt.run()
@@ -37,6 +39,7 @@ async def test_six_steps_make_a_verified_venv_with_its_receipt(
     assert [step["status"] for step in receipt["steps"]] == [
         *("succeeded", *skipped, "succeeded", "succeeded", "succeeded", "succeeded")
     ]
+    assert receipt["environment"]["http_proxy"] == "http://***@proxy.example:3128"
     for step in receipt["steps"]:
         assert all(c["exit_code"] == 0 and c["duration_ms"] >= 0 for c in step["commands"])
         assert bool(step["commands"]) == (step["status"] != "skipped")
