@@ -77,6 +77,8 @@ _SYSTEM = (
     "/etc/debian_version",
     "/etc/os-release",
     "/etc/mime.types",
+    # Debian's pip reads it when it is imported, also where it asks nobody: so `venv` would fail.
+    "/etc/ssl/certs",
     "/etc/localtime",
     "/etc/timezone",
     "/etc/passwd",
