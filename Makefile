@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(READY): requirements/build.txt requirements/dev.txt pyproject.toml
 	@echo "setting up $(VENV) with $(PYTHON) (once, about half a minute)"
@@ -72,6 +72,18 @@ bench: $(READY) controlplane ## Run the benchmarks; they print ratios against ba
 .PHONY: soak
 soak: $(READY) controlplane ## Kill the operator 200 times at random moments, then look for what is wrong
 	@$(BIN)/python -m tests.soak --kills 200
+
+# PYTHON is the interpreter of the development environment as well: only what is said here counts.
+image: export PYTHON := $(if $(filter command%,$(origin PYTHON)),$(PYTHON))
+
+.PHONY: image
+image: ## Build the operator's image (IMAGE, PYTHON=3.13, BASE, COMPILER=1, PACKAGES)
+	@IMAGE="$(IMAGE)" BASE="$(BASE)" COMPILER="$(COMPILER)" PACKAGES="$(PACKAGES)" \
+	  deploy/image/build.sh
+
+.PHONY: e2e
+e2e: $(READY) ## Use the operator's image on a whole node: Linux, root (5 minutes more the first time)
+	@$(BIN)/python -m tests.e2e
 
 .PHONY: lock
 lock: $(READY) ## Lock the dependencies anew, with hashes

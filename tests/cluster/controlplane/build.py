@@ -62,7 +62,7 @@ def build_program(workshop: Workshop, name: str, target: Path) -> None:
         PACKAGES[name],
         target,
         module=MODULE_DIRECTORY,
-        variables=_version_variables(workshop.pins.kubernetes),
+        variables=version_variables(workshop.pins.kubernetes),
     )
 
 
@@ -73,10 +73,12 @@ def compile_package(
     *,
     module: Path,
     variables: Mapping[str, str],
+    tags: Sequence[str] = (),
 ) -> None:
     """Build one package under another name and rename it when it is complete.
 
-    `module` is the folder whose go.mod and go.sum pin it; `variables` are Go's, set by the linker.
+    `module` is the folder whose go.mod and go.sum pin it; `variables` are Go's, set by the linker;
+    `tags` say which files of the sources count.
 
     Raises:
         AssetsError: it was not built; the message has the log's tail.
@@ -84,7 +86,7 @@ def compile_package(
     partial = target.with_name(target.name + _PARTIAL)
     with workshop.log.open("ab") as log:
         result = subprocess.run(
-            _argv(workshop.go, package, partial, variables=variables),
+            _argv(workshop.go, package, partial, variables=variables, tags=tags),
             cwd=module,
             env=_environment(workshop.pins),
             stdin=subprocess.DEVNULL,
@@ -100,7 +102,9 @@ def compile_package(
     partial.replace(target)
 
 
-def _argv(go: Path, package: str, output: Path, *, variables: Mapping[str, str]) -> list[str]:
+def _argv(
+    go: Path, package: str, output: Path, *, variables: Mapping[str, str], tags: Sequence[str]
+) -> list[str]:
     # No debug tables.
     flags = ["-s", "-w", *(f"-X {name}={value}" for name, value in variables.items())]
     return [
@@ -109,12 +113,13 @@ def _argv(go: Path, package: str, output: Path, *, variables: Mapping[str, str])
         "-mod=readonly",  # go.sum is checked in: a build that wants to change it is wrong
         "-trimpath",
         f"-ldflags={' '.join(flags)}",
+        f"-tags={','.join(tags)}",
         f"-o={output}",
         package,
     ]
 
 
-def _version_variables(version: str) -> dict[str, str]:
+def version_variables(version: str) -> dict[str, str]:
     """Have Kubernetes' programs say their version, or they say v0.0.0."""
     major, minor, _ = version.removeprefix("v").split(".", maxsplit=2)
     package = "k8s.io/component-base/version"

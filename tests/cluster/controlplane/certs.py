@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from .member import API_SERVICE_ADDRESS, Member
+
 # A control plane lives for one test run or one demo; a month is longer than either.
 LIFETIME = timedelta(days=30)
 # Clocks of two machines (a node of the e2e suite) may differ a little.
@@ -60,6 +62,24 @@ class Pki:
         return self._pair("controller-manager")
 
     @property
+    def scheduler(self) -> KeyPair:
+        return self._pair("scheduler")
+
+    @property
+    def node(self) -> KeyPair:
+        """For the kubelet, as a client of the API server."""
+        return self._pair("node")
+
+    @property
+    def kube_proxy(self) -> KeyPair:
+        return self._pair("kube-proxy")
+
+    @property
+    def kubelet_client(self) -> KeyPair:
+        """For the API server, as a client of the kubelet: logs, exec."""
+        return self._pair("kubelet-client")
+
+    @property
     def etcd_ca(self) -> Path:
         return self.directory / "etcd-ca.crt"
 
@@ -77,18 +97,30 @@ class Pki:
         return KeyPair(self.directory / f"{name}.crt", self.directory / f"{name}.key")
 
 
-def create_pki(pki: Pki) -> None:
-    """Make every certificate and key of a control plane.
+def create_pki(pki: Pki, member: Member | None = None) -> None:
+    """Make every certificate and key of a control plane, and of its node if there is one.
 
     Etcd has an authority of its own, since whoever it accepts stands above all roles.
     """
     cluster = Authority("cluster", pki.ca)
-    cluster.issue(pki.serving, "kube-apiserver", hosts=SERVING_HOSTS, addresses=LOOPBACKS)
+    reached = () if member is None else (member.address, API_SERVICE_ADDRESS)
+    addresses = (*LOOPBACKS, *reached)
+    cluster.issue(pki.serving, "kube-apiserver", hosts=SERVING_HOSTS, addresses=addresses)
     cluster.issue(pki.admin, "admin", organizations=["system:masters"])
     cluster.issue(pki.controller_manager, "system:kube-controller-manager")
+    if member is not None:
+        _issue_for_node(cluster, pki, member)
     etcd = Authority("etcd", pki.etcd_ca)
     etcd.issue(pki.etcd, "etcd", hosts=["localhost"], addresses=LOOPBACKS)
     _create_signing_key(pki.service_account)
+
+
+def _issue_for_node(cluster: Authority, pki: Pki, member: Member) -> None:
+    """As kubeadm names them; the roles of these users are there from the API server's start."""
+    cluster.issue(pki.scheduler, "system:kube-scheduler")
+    cluster.issue(pki.node, f"system:node:{member.name}", organizations=["system:nodes"])
+    cluster.issue(pki.kube_proxy, "system:kube-proxy")
+    cluster.issue(pki.kubelet_client, "kube-apiserver", organizations=["system:masters"])
 
 
 class Authority:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from .assets import Assets
+from .certs import Pki
 from .layout import Layout
+from .member import SERVICE_RANGE, Member
 from .ports import LOOPBACK, Ports
-
-# The default of kubeadm; nothing routes it here.
-SERVICE_RANGE = "10.96.0.0/16"
 
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -50,17 +49,15 @@ def etcd(assets: Assets, layout: Layout, ports: Ports) -> list[str]:
     ]
 
 
-def kube_apiserver(assets: Assets, layout: Layout, ports: Ports) -> list[str]:
+def kube_apiserver(
+    assets: Assets, layout: Layout, ports: Ports, member: Member | None = None
+) -> list[str]:
     """Kube-apiserver with roles enforced, every request audited, and default admission."""
     pki = layout.pki
     return [
         str(assets.kube_apiserver),
-        f"--bind-address={LOOPBACK}",
+        *(_ALONE if member is None else _with_node(pki, member)),
         f"--secure-port={ports.apiserver}",
-        # Else it looks for a default route, which a machine that is offline lacks; and no
-        # node or pod is there to use the endpoints of the service `kubernetes`.
-        f"--advertise-address={LOOPBACK}",
-        "--endpoint-reconciler-type=none",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         f"--etcd-servers=https://{LOOPBACK}:{ports.etcd}",
         f"--etcd-cafile={pki.etcd_ca}",
@@ -69,7 +66,6 @@ def kube_apiserver(assets: Assets, layout: Layout, ports: Ports) -> list[str]:
         f"--tls-cert-file={pki.serving.certificate}",
         f"--tls-private-key-file={pki.serving.key}",
         f"--client-ca-file={pki.ca}",
-        "--authorization-mode=RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-signing-key-file={pki.service_account.key}",
         f"--service-account-key-file={pki.service_account.certificate}",
@@ -78,6 +74,27 @@ def kube_apiserver(assets: Assets, layout: Layout, ports: Ports) -> list[str]:
         # MB. By default a new file is begun after 100, and byte offsets would be void.
         "--audit-log-maxsize=100000",
     ]
+
+
+_ALONE = (
+    f"--bind-address={LOOPBACK}",
+    # Else it looks for a default route, which a machine that is offline lacks; and no
+    # node or pod is there to use the endpoints of the service `kubernetes`.
+    f"--advertise-address={LOOPBACK}",
+    "--endpoint-reconciler-type=none",
+    "--authorization-mode=RBAC",
+)
+
+
+def _with_node(pki: Pki, member: Member) -> tuple[str, ...]:
+    return (
+        "--bind-address=0.0.0.0",
+        f"--advertise-address={member.address}",
+        "--authorization-mode=Node,RBAC",
+        f"--kubelet-client-certificate={pki.kubelet_client.certificate}",
+        f"--kubelet-client-key={pki.kubelet_client.key}",
+        "--kubelet-preferred-address-types=InternalIP",  # no name of a node is resolved here
+    )
 
 
 def kube_controller_manager(assets: Assets, layout: Layout) -> list[str]:

@@ -18,6 +18,7 @@ from .component import Component
 from .errors import PortTakenError, StartError
 from .kubeconfig import certificate_user, write_kubeconfig
 from .layout import Layout
+from .member import Member
 from .ports import Ports, pick_ports
 from .waiting import wait_until
 
@@ -40,15 +41,21 @@ class ControlPlane(Cluster):
     children do not outlive it.
     """
 
-    def __init__(self, layout: Layout, *, ports: Ports, assets: Assets) -> None:
+    def __init__(
+        self, layout: Layout, *, ports: Ports, assets: Assets, member: Member | None = None
+    ) -> None:
         """Prepare only; see `start`."""
         super().__init__(layout.root, url=flags.apiserver_url(ports), assets=assets)
         self._ports = ports
+        self._member = member
         self._components: dict[str, Component] = {}
 
     @classmethod
-    def start(cls, directory: Path, *, assets: Assets) -> Self:
+    def start(cls, directory: Path, *, assets: Assets, member: Member | None = None) -> Self:
         """Start a control plane in a directory of its own; return it ready for requests.
+
+        With a ``member`` it is reached from outside of this machine's loopback, and there are
+        certificates for that node; without, it has no node.
 
         Ready means: the API server says so, and kube-controller-manager has begun its
         work. Takes about 5 s. An interrupt or an error on the way stops what has been
@@ -60,18 +67,18 @@ class ControlPlane(Cluster):
         """
         layout = Layout(directory.absolute())
         layout.make()
-        create_pki(layout.pki)
+        create_pki(layout.pki, member)
         layout.audit_policy.write_text(json.dumps(flags.AUDIT_POLICY))
         for _ in range(PORT_TRIES - 1):
             try:
-                return cls._start_once(layout, assets)
+                return cls._start_once(layout, assets, member)
             except PortTakenError:
                 continue
-        return cls._start_once(layout, assets)
+        return cls._start_once(layout, assets, member)
 
     @classmethod
-    def _start_once(cls, layout: Layout, assets: Assets) -> Self:
-        plane = cls(layout, ports=pick_ports(), assets=assets)
+    def _start_once(cls, layout: Layout, assets: Assets, member: Member | None) -> Self:
+        plane = cls(layout, ports=pick_ports(), assets=assets, member=member)
         try:
             plane._write_kubeconfigs()
             plane._launch_all()
@@ -91,7 +98,8 @@ class ControlPlane(Cluster):
     def _launch_all(self) -> None:
         self._layout.etcd_data.mkdir(mode=0o700, exist_ok=True)
         self._launch("etcd", flags.etcd(self.assets, self._layout, self._ports))
-        self._launch(APISERVER, flags.kube_apiserver(self.assets, self._layout, self._ports))
+        apiserver = flags.kube_apiserver(self.assets, self._layout, self._ports, self._member)
+        self._launch(APISERVER, apiserver)
         self._await(self.ready, what="the API server's /readyz says ok")
         # Only now: it gives up when the API server does not answer within 10 s.
         self._launch(
