@@ -134,13 +134,13 @@ async def test_timeout_ends_the_whole_tree_and_leaves_nothing(tmp_path: Path) ->
     bench = await Bench.at(tmp_path)
     gate = Gate(tmp_path / "gate")
     write_package(bench.sources / "config", "ade-config", while_building=gate.daemon_and_wait_code)
-    attempt = await bench.attempt(timeout="4s")
+    attempt = await bench.attempt(timeout="12s")
     running = asyncio.create_task(attempt.run())
     daemon = await asyncio.to_thread(gate.wait_until_reached)
     outcome = await running
     assert process_ended(daemon)
     assert (outcome.status, outcome.reason) == (BuildStatus.FAILED, "Timeout")
-    assert "longer than 4.0s (spec.timeout); step install_config" in str(outcome.message)
+    assert "longer than 12.0s (spec.timeout); step install_config" in str(outcome.message)
     assert leftovers(bench.paths(attempt)) == []
 
 

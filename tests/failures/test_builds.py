@@ -150,7 +150,7 @@ async def test_timeout_names_the_field_to_change(tmp_path: Path) -> None:
     bench = await Bench.at(tmp_path)
     code = "import signal; signal.pause()"
     write_package(bench.sources / "config", "ade-config", while_building=code)
-    outcome = await (await bench.attempt(timeout="3s")).run()
+    outcome = await (await bench.attempt(timeout="12s")).run()
     assert outcome.reason == "Timeout"
     assert "spec.timeout" in str(outcome.hint)
     assert "step install_config was running" in told(outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,3 +66,26 @@ def test_journal_of_an_earlier_object_of_the_name_is_removed(tmp_path: Path) -> 
 def test_journal_from_before_uids_were_written_belongs_to_the_name(tmp_path: Path) -> None:
     state, _ = sweep(tmp_path, journal_of="")
     assert len(state.history) == 1
+
+
+class LateSweep(Sweep):
+    """Lists a journal that a build begins at the same moment."""
+
+    def unknown_journals(self, known: Collection[BuildId]) -> list[BuildId]:
+        self.journals.create(build_id())
+        return [build_id()]
+
+
+def test_journal_that_begins_while_journals_are_listed_stays(tmp_path: Path) -> None:
+    journals = Journals(layout(tmp_path).logs)
+    layout(tmp_path).venvs.mkdir()
+    janitor = Janitor(
+        registry=Registry(journals),
+        sweep=LateSweep(layout=layout(tmp_path), journals=journals, rules=Rules()),
+        journals=journals,
+        changed=lambda _: None,
+        missing=lambda _: None,
+    )
+    asyncio.run(janitor.sweep({}, namespaces=[], wearers=NobodyWears()))
+    assert journals.writer(build_id()) is not None
+    assert journals.exists(build_id())
