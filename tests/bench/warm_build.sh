@@ -42,8 +42,13 @@ echo "{\"name\": \"ade-engine\", \"version\": \"$version\", \"record_sha256\": \
 "$venv/bin/python" -I -B "$steps/verify_imports.py" "$scratch/engine.json" ade_engine ade_config
 "$uv" pip check --python "$venv/bin/python"
 
+mkdir "$scratch/lookup"
 "$operator_python" -I -S -B "$steps/collect_metadata.py" "$site" "$scratch/metadata.json" \
-  >packages.txt
+  "$scratch/lookup/pins.txt" >packages.txt
+# What the index said of the wheels; a venv without it is as good.
+# shellcheck disable=SC2086
+"$uv" pip compile -qq --offline --no-deps --no-build --no-sources --python "$python" $index \
+  --no-header --output-file "$scratch/lookup/pylock.toml" "$scratch/lookup/pins.txt" || true
 mkdir "$venv/ade-runtime"
 mv packages.txt "$venv/ade-runtime/packages.txt"
 mv metadata.json "$venv/ade-runtime/build.json"

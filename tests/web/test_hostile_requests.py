@@ -94,7 +94,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         async with site(directory, ensure_wait_s=ENSURE_WAIT_S) as here:
             build_id = (await here.post()).json()["id"]
             # To its end: a machine with much to do may take longer for it than ENSURE_WAIT_S.
-            assert b"build.completed" in await here.events(build_id)
+            assert b"build.completed" in await here.events(build_id, follow="true")
             end = partial(loop.call_soon_threadsafe, over.set)
             begun.set_result((here.url, build_id, end))
             await over.wait()
