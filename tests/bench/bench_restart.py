@@ -88,7 +88,7 @@ def _measure(prepared: _Prepared) -> list[Figure]:
 def _build_one(operator: Operator) -> dict[str, Any]:
     operator.start()
     operator.apply("model", SPEC)
-    model = operator.wait_for("model", "Ready")
+    model = operator.wait_at_rest("model")
     operator.stop()
     return model
 
