@@ -25,6 +25,7 @@ from tests.unit.examples import (
     KEY,
     NOW,
     OTHER_FINGERPRINT,
+    SUCCEEDED,
     active,
     build_id,
     record,
@@ -33,9 +34,6 @@ from tests.unit.examples import (
 
 GENERATION = 3
 
-_SUCCEEDED = record(
-    status=BuildStatus.ACTIVE, started_at=NOW, finished_at=NOW, exit_code=0, summary="Succeeded"
-)
 _FAILED = record(
     id=build_id(2),
     status=BuildStatus.FAILED,
@@ -57,7 +55,7 @@ _CANCELED = record(
     message="canceled by ade.dev/cancel",
     reason="Canceled",
 )
-_EARLIER = replace(_SUCCEEDED, id=build_id(1), fingerprint="old")
+_EARLIER = replace(SUCCEEDED, id=build_id(1), fingerprint="old")
 _OLD = active(build_id=build_id(1), fingerprint="old")
 _INVALID = Problem(reason="InvalidSpec", message="spec.ttl: must be at least 1m", stalled=True)
 _MISSING = Problem(reason="ConfigMapNotFound", message="no ConfigMap invoices", stalled=True)
@@ -106,7 +104,7 @@ def _underway(directory: Path) -> Iterator[Recording]:
         ("waits", "waits", _state(), []),
         ("runs", "runs", _state(), [_STEP]),
         ("runs, an older one stands", "runs", _state(active=_OLD, newest=_EARLIER), [_STEP]),
-        ("runs by force", "runs", _state(active=active(), newest=_SUCCEEDED), [_STEP]),
+        ("runs by force", "runs", _state(active=active(), newest=SUCCEEDED), [_STEP]),
     ]
     for number, (name, row, state, events) in enumerate(cases):
         with _attempt(directory / str(number)) as attempt:
@@ -118,7 +116,7 @@ def _underway(directory: Path) -> Iterator[Recording]:
 
 
 def _at_rest() -> Iterator[Recording]:
-    current = {"active": active(), "newest": _SUCCEEDED}
+    current = {"active": active(), "newest": SUCCEEDED}
     stopped = replace(_CANCELED, reason="OperatorShutdown")
     cases: list[tuple[str, str, Words, dict[str, Any]]] = [
         ("active", "active and current", _WELL, current),
@@ -129,7 +127,7 @@ def _at_rest() -> Iterator[Recording]:
             {**current, "history": [_FAILED, _EARLIER]},
         ),
         ("suspended, and current", "active and current", _WELL, {**current, "suspended": True}),
-        ("pinned", "pinned", _WELL, {"active": _OLD, "newest": _SUCCEEDED, "pinned": True}),
+        ("pinned", "pinned", _WELL, {"active": _OLD, "newest": SUCCEEDED, "pinned": True}),
         ("invalid", "spec invalid, source missing", _STUCK, {"problem": _INVALID}),
         (
             "source missing, one stands",
@@ -170,7 +168,7 @@ def _at_rest() -> Iterator[Recording]:
 
 def _marked() -> Iterator[Recording]:
     """What comes on top of a state."""
-    current = {"active": active(), "newest": _SUCCEEDED}
+    current = {"active": active(), "newest": SUCCEEDED}
     faults = dict(read_tokens(_INVALID_ANNOTATION).faults)
     assert set(faults) == {TokenKind.FORCE}
     body = _rendered(_state(**current, faults=faults), annotations=_INVALID_ANNOTATION)

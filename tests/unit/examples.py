@@ -97,6 +97,11 @@ def record(**changes: Any) -> BuildRecord:
     return replace(usual, **changes)
 
 
+SUCCEEDED = record(
+    status=BuildStatus.ACTIVE, started_at=NOW, finished_at=NOW, exit_code=0, summary="Succeeded"
+)
+
+
 def active(**changes: Any) -> ActiveBuild:
     usual = ActiveBuild(
         build_id=build_id(),

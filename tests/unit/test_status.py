@@ -30,15 +30,13 @@ from tests.unit.examples import (
     KEY,
     NOW,
     OTHER_FINGERPRINT,
+    SUCCEEDED,
     active,
     build_id,
     record,
     request,
 )
 
-SUCCEEDED = record(
-    status=BuildStatus.ACTIVE, started_at=NOW, finished_at=NOW, exit_code=0, summary="Succeeded"
-)
 FAILED = record(
     status=BuildStatus.FAILED,
     started_at=NOW,
