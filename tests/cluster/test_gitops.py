@@ -101,7 +101,8 @@ def test_fields_that_another_manager_applies_are_never_fought_over(operator: Ope
     assert "+  timeout: 6m" in difference.stdout
     # Without --force-conflicts it would be refused if somebody else owned one of its fields.
     _apply(operator, edited)
-    operator.wait_for("invoices", "Ready")
+    # At rest: kubectl reads the object, then applies it dry, and shows what changed in between too.
+    operator.wait_at_rest("invoices")
     assert _diff(operator, edited).returncode == 0
     assert _owners(operator.get("invoices")) == {
         ("argocd-controller", "Apply", ""): {"f:metadata", "f:spec"},
