@@ -138,7 +138,9 @@ def escape_separators(encoded: bytes) -> bytes:
 
 def rfc3339(time: datetime) -> str:
     """RFC 3339 in UTC with microseconds, always of the same width."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    # At a restart every time of every status comes by; nearly all of them are in UTC already.
+    utc = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return utc.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def encode_line(event: Event) -> bytes:

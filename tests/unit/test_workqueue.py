@@ -210,3 +210,25 @@ def test_cancelled_worker_leaves_its_key_to_others() -> None:
             assert await second.next() == "a"
 
     asyncio.run(main())
+
+
+def test_queue_is_drained_when_no_key_waits_or_is_worked_on() -> None:
+    async def main() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        worker = Worker()
+        await queue.drained()
+        queue.add("a")
+        async with working(queue, worker):
+            drained = asyncio.create_task(queue.drained())
+            await worker.next()
+            # It changes while it is worked on: it comes again, and only then nothing is left.
+            queue.add("a")
+            worker.let_go()
+            await worker.next()
+            await settle()
+            assert not drained.done()
+            worker.let_go()
+            async with asyncio.timeout(5):
+                await drained
+
+    asyncio.run(main())

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from configbuild.builds.service import Builds
@@ -31,8 +32,10 @@ from configbuild.model import ConfigKey
 
 logger = logging.getLogger(__name__)
 
-# The first sweep after a start waits until what runs has been seen, and others have had their turn.
+# The first sweep after a start waits until what runs has been seen, and others have had their turn:
+# while thousands are in line for their first look, it would only keep them waiting.
 _FIRST_SWEEP_S = 10.0
+_FIRST_SWEEP_AT_LAST_S = 60.0
 
 # Expiry and retries are matters of minutes and days; looking at 5,000 states takes milliseconds.
 _CLOCK_S = 5.0
@@ -157,27 +160,36 @@ class Reconciler:
                 group.create_task(self._queue.work(self._reconcile), name="reconciler")
 
     async def _relist(self) -> None:
-        wait_s = _FIRST_SWEEP_S
+        await self._settle_in()
         while True:
-            await asyncio.sleep(wait_s)
-            wait_s = self._relist_s
             try:
                 listed = await self.list_all()
             except ClusterError as error:
                 logger.warning("%s; the watch goes on", error)
-                continue
-            for key in listed:
-                # A status speaks of time as well, and no event comes when that has passed.
-                self.status_writer.mark(key)
-            try:
-                await self.builds.sweep(
-                    listed,
-                    namespaces=[n for n in self._namespaces if n is not None],
-                    wearers=self._cluster,
-                )
-            except Exception:
-                # What could not be removed now is tried again with the next list.
-                logger.exception("sweeping failed")
+            else:
+                await self._tidy(listed)
+            await asyncio.sleep(self._relist_s)
+
+    async def _tidy(self, listed: Mapping[ConfigKey, str]) -> None:
+        for key in listed:
+            # A status speaks of time as well, and no event comes when that has passed.
+            self.status_writer.mark(key)
+        try:
+            await self.builds.sweep(
+                listed,
+                namespaces=[n for n in self._namespaces if n is not None],
+                wearers=self._cluster,
+            )
+        except Exception:
+            # What could not be removed now is tried again with the next list.
+            logger.exception("sweeping failed")
+
+    async def _settle_in(self) -> None:
+        """Wait until the objects that were there at the start have been looked at."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_SWEEP_AT_LAST_S):
+                await asyncio.sleep(_FIRST_SWEEP_S)
+                await self._queue.drained()
 
     async def _watch_the_clock(self) -> None:
         """Look at configs whose time has come, by the wall clock however it was set meanwhile."""

@@ -87,7 +87,8 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
     patch: dict[str, Any] = {name: None for name in old if name not in new}
     for name, value in new.items():
         before = old.get(name)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
+        # JSON data, so dicts: to ask for any Mapping takes longer than all the rest.
+        if isinstance(value, dict) and isinstance(before, dict):
             if inner := merge_patch(before, value):
                 patch[name] = inner
         elif value != before:

@@ -22,12 +22,15 @@ class WorkQueue(Generic[K]):
         self._waiting: set[K] = set()
         self._working: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._drained = asyncio.Event()
+        self._drained.set()
 
     def add(self, key: K) -> None:
         """Have ``key`` worked on soon."""
         if key in self._waiting:
             return
         self._waiting.add(key)
+        self._drained.clear()
         if key not in self._working:
             self._ready.put_nowait(key)
 
@@ -41,6 +44,10 @@ class WorkQueue(Generic[K]):
             timer.cancel()
         self._timers[key] = loop.call_later(delay_s, self._fire, key)
 
+    async def drained(self) -> None:
+        """Wait until no key is in line or worked on; those of :meth:`add_after` are not yet."""
+        await self._drained.wait()
+
     async def work(self, handle: Callable[[K], Awaitable[object]]) -> None:
         """Work on keys until cancelled; run as many of these as there shall be workers."""
         while True:
@@ -53,6 +60,8 @@ class WorkQueue(Generic[K]):
                 self._working.discard(key)
                 if key in self._waiting:
                     self._ready.put_nowait(key)
+                elif not self._waiting and not self._working:
+                    self._drained.set()
             # One that had to wait for nothing has not let anybody else have a turn: with thousands
             # in line, streams would stand still meanwhile.
             await asyncio.sleep(0)
