@@ -11,7 +11,7 @@ import pytest
 from configbuild.builds import copies
 from configbuild.builds.copies import LogCopies
 from configbuild.journal import Journals
-from configbuild.logstore import LogOwner, LogStoreError, StoredLog
+from configbuild.logstore import Chunk, LogOwner, LogStoreError, StoredLog
 from tests.unit.examples import CREATED, KEY, build_id, record
 
 OWNER = LogOwner(key=KEY, uid="uid", build_id=build_id())
@@ -48,6 +48,7 @@ class FailingStore:
     def __init__(self, *failures: LogStoreError) -> None:
         self.failures = list(failures)
         self.sealed: list[bytes] = []
+        self.removed: list[StoredLog] = []
         self.begun = 0
 
     def begin(self, owner: LogOwner, earlier: StoredLog | None = None) -> FailingCopy:
@@ -60,15 +61,12 @@ class FailingStore:
         yield b"its lines\n"
 
     async def remove(self, owner: LogOwner, stored: StoredLog) -> None:
-        raise AssertionError("nothing of this store's is to be removed")
+        self.removed.append(stored)
 
 
 def copy_log(root: Path, store: FailingStore) -> list[StoredLog]:
     """Copy the journal of a build that has ended; gives all that was told of the copy."""
-    journals = Journals(root / "logs")
-    writer = journals.create(build_id())
-    writer.append(CREATED)
-    writer.close()
+    journals = _journals_of_one_that_ended(root)
     told: list[StoredLog] = []
     over = asyncio.Event()
 
@@ -83,10 +81,18 @@ def copy_log(root: Path, store: FailingStore) -> list[StoredLog]:
         async with asyncio.timeout(30):
             await over.wait()
             while made._tasks:
-                await asyncio.gather(*made._tasks.values())
+                await asyncio.gather(*made._tasks)
 
     asyncio.run(scenario())
     return told
+
+
+def _journals_of_one_that_ended(root: Path) -> Journals:
+    journals = Journals(root / "logs")
+    writer = journals.create(build_id())
+    writer.append(CREATED)
+    writer.close()
+    return journals
 
 
 @pytest.fixture(autouse=True)
@@ -115,13 +121,71 @@ def test_store_that_will_never_take_it_is_asked_once(tmp_path: Path) -> None:
 
 def test_copy_in_another_store_is_neither_read_nor_removed(tmp_path: Path) -> None:
     async def scenario() -> None:
-        made = LogCopies(store=FailingStore(), journals=Journals(tmp_path), noted=lambda *_: None)
+        store = FailingStore()
+        made = LogCopies(store=store, journals=Journals(tmp_path), noted=lambda *_: None)
         elsewhere = record(log=StoredLog(store="another", complete=True))
         assert made.read(elsewhere) is None
         made.forget(elsewhere)
-        assert made._tasks == {}
+        assert made._tasks == set()
+        assert store.removed == []
         here = made.read(record(log=StoredLog(store="failing", complete=True)))
         assert here is not None
         assert [block async for block in here] == [b"its lines\n"]
 
     asyncio.run(scenario())
+
+
+@pytest.mark.anyio
+async def test_copy_that_is_dropped_while_it_is_sent_is_removed_once_it_has_arrived(
+    tmp_path: Path,
+) -> None:
+    class SlowStore(FailingStore):
+        def begin(self, owner: LogOwner, earlier: StoredLog | None = None) -> FailingCopy:
+            return SlowCopy(self)
+
+    class SlowCopy(FailingCopy):
+        async def seal(self) -> StoredLog:
+            sending.set()
+            await arrives.wait()
+            self.arrived = True
+            return await super().seal()
+
+        arrived = False
+
+        def stored(self, problem: str | None = None) -> StoredLog:
+            chunks = (Chunk(name="build-1", uid="uid-1", sha256=""),) if self.arrived else ()
+            return StoredLog(store=self.store.name, problem=problem, chunks=chunks)
+
+    sending, arrives = asyncio.Event(), asyncio.Event()
+    journals = _journals_of_one_that_ended(tmp_path)
+    store = SlowStore()
+    made = LogCopies(store=store, journals=journals, noted=lambda *_: None)
+    made.begin(OWNER)
+    async with asyncio.timeout(30):
+        await sending.wait()
+        made.forget(record(log=None))
+        await asyncio.to_thread(journals.remove, build_id())
+        arrives.set()
+        while made._tasks:
+            await asyncio.gather(*made._tasks)
+    assert [[chunk.name for chunk in stored.chunks] for stored in store.removed] == [["build-1"]]
+
+
+@pytest.mark.anyio
+async def test_copy_that_waits_for_its_store_waits_no_longer_once_it_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "_FIRST_RETRY_S", 3600.0)
+    failed = asyncio.Event()
+    journals = _journals_of_one_that_ended(tmp_path)
+    store = FailingStore(*(LogStoreError("away") for _ in range(2)))
+    made = LogCopies(
+        store=store, journals=journals, noted=lambda *_: None if store.failures else failed.set()
+    )
+    made.begin(OWNER)
+    async with asyncio.timeout(30):
+        await failed.wait()
+        made.forget(record(log=None))
+        while made._tasks:
+            await asyncio.gather(*made._tasks)
+    assert store.sealed == []

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from configbuild.builds.records import BuildRecord
@@ -38,6 +39,15 @@ _LAST_WORDS_S = 3.0
 _CATCHING_UP = 4
 
 
+@dataclass(slots=True, kw_only=True)
+class _Making:
+    """A copy that is being made; ``dropped`` is set once nobody wants it any more."""
+
+    owner: LogOwner
+    copy: LogCopy
+    dropped: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class LogCopies:
     """Makes the copies, while :meth:`run` does.
 
@@ -56,7 +66,8 @@ class LogCopies:
         self._journals = journals
         self._noted = noted
         self._flush_s = flush_s
-        self._tasks: dict[BuildId, asyncio.Task[None]] = {}
+        self._makings: dict[BuildId, _Making] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._catching_up = asyncio.Semaphore(_CATCHING_UP)
 
     async def run(self) -> None:
@@ -64,29 +75,29 @@ class LogCopies:
         try:
             await asyncio.Event().wait()
         finally:
-            tasks = [task for task in self._tasks.values() if not task.done()]
-            if tasks:
-                await asyncio.wait(tasks, timeout=_LAST_WORDS_S)
-            for task in tasks:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=_LAST_WORDS_S)
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def begin(self, owner: LogOwner) -> None:
         """Copy the log of a build that begins."""
-        self._start(owner, self._copy(owner))
+        self._make(owner, None, self._copy)
 
     def catch_up(self, owner: LogOwner, record: BuildRecord) -> None:
         """Copy the log of a build that has ended, unless that was done, or there is no journal."""
         ours = record.log if record.log and record.log.store == self._store.name else None
         done = record.log is not None and record.log.complete
         if not done and self._journals.exists(record.id):
-            self._start(owner, self._copy_in_turn(owner, ours))
+            self._make(owner, ours, self._copy_in_turn)
 
     def forget(self, record: BuildRecord) -> None:
         """Remove the copy of a log that is kept no longer."""
-        making = self._tasks.pop(record.id, None)
+        making = self._makings.get(record.id)
         if making is not None:
-            making.cancel()
+            # Not cancelled: of what is being sent nobody would know whether it has arrived.
+            making.dropped.set()
         if record.log is not None and record.log.store == self._store.name:
             owner = LogOwner(key=record.key, uid="", build_id=record.id)
             self._start(owner, self._remove(owner, record.log))
@@ -98,44 +109,69 @@ class LogCopies:
         owner = LogOwner(key=record.key, uid="", build_id=record.id)
         return self._store.read(owner, record.log, after_id)
 
+    def _make(
+        self,
+        owner: LogOwner,
+        earlier: StoredLog | None,
+        work: Callable[[_Making], Coroutine[Any, Any, None]],
+    ) -> None:
+        making = _Making(owner=owner, copy=self._store.begin(owner, earlier))
+        self._makings[owner.build_id] = making
+        self._start(owner, self._make_or_drop(making, work))
+
     def _start(self, owner: LogOwner, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"log of {owner.build_id}")
-        self._tasks[owner.build_id] = task
+        self._tasks.add(task)
         task.add_done_callback(lambda _: self._ended(owner, task))
 
     def _ended(self, owner: LogOwner, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(owner.build_id) is task:
-            del self._tasks[owner.build_id]
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the log of %s is not copied", owner.build_id, exc_info=error)
 
-    async def _copy(self, owner: LogOwner) -> None:
-        """Copy a log while it is written."""
-        copy = self._store.begin(owner)
-        with suppress(NotFoundError):  # kept no longer
-            await self._follow(owner, copy)
-            problem = await self._seal(owner, copy)
-            if problem is not None and not problem.lasting:
-                # Nothing is held meanwhile, for the journal has it all.
-                await self._copy_in_turn(owner, copy.stored())
+    async def _make_or_drop(
+        self, making: _Making, work: Callable[[_Making], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Make a copy; what there is of one that was dropped meanwhile is removed."""
+        owner = making.owner
+        try:
+            with suppress(NotFoundError):  # kept no longer
+                await work(making)
+        finally:
+            if self._makings.get(owner.build_id) is making:
+                del self._makings[owner.build_id]
+        if making.dropped.is_set():
+            await self._remove(owner, making.copy.stored())
 
-    async def _copy_in_turn(self, owner: LogOwner, earlier: StoredLog | None) -> None:
+    async def _copy(self, making: _Making) -> None:
+        """Copy a log while it is written."""
+        await self._follow(making)
+        problem = await self._seal(making)
+        if problem is not None and not problem.lasting:
+            # Begun anew, so that nothing is held meanwhile: the journal has it all.
+            making.copy = self._store.begin(making.owner, making.copy.stored())
+            await self._copy_in_turn(making)
+
+    async def _copy_in_turn(self, making: _Making) -> None:
         """Copy the log of a build that has ended, however long the store is away."""
         retry_s = _FIRST_RETRY_S
         async with self._catching_up:
-            copy = self._store.begin(owner, earlier)
-            with suppress(NotFoundError):
-                await self._follow(owner, copy)
-                while (problem := await self._seal(owner, copy)) and not problem.lasting:
-                    await asyncio.sleep(retry_s)
-                    retry_s = min(2 * retry_s, _LAST_RETRY_S)
+            await self._follow(making)
+            while (problem := await self._seal(making)) and not problem.lasting:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(retry_s):
+                        await making.dropped.wait()
+                retry_s = min(2 * retry_s, _LAST_RETRY_S)
 
-    async def _follow(self, owner: LogOwner, copy: LogCopy) -> None:
+    async def _follow(self, making: _Making) -> None:
         """Take the journal as it grows, to its end."""
+        owner, copy = making.owner, making.copy
         flushed_at, is_new = time.monotonic(), False
         blocks = self._journals.follow(owner.build_id, follow=True, idle_s=self._flush_s)
         async with aclosing(blocks):
             async for block in blocks:
+                if making.dropped.is_set():
+                    return
                 began = time.monotonic()
                 if block:
                     is_new = True
@@ -153,8 +189,11 @@ class LogCopies:
             logger.warning("%s; the copy goes on", error)
             self._noted(owner, copy.stored(error.message))
 
-    async def _seal(self, owner: LogOwner, copy: LogCopy) -> LogStoreError | None:
+    async def _seal(self, making: _Making) -> LogStoreError | None:
         """Have all of an ended log in the store; gives what was in the way."""
+        owner, copy = making.owner, making.copy
+        if making.dropped.is_set():
+            return None
         try:
             self._noted(owner, await copy.seal())
         except LogStoreError as error:
