@@ -12,8 +12,11 @@ from configbuild.model import BuildStatus, Step
 # The former service's words, which its clients may look for.
 REUSED = "Reused existing build"
 
-# The reason of a build that was not made because the operator starts no process.
+# Reasons for which an operator makes no build at all: it starts no process, or has no sandbox to
+# run one in. Nothing is wrong with the build: the next operator, or one on another node, makes it.
 SAFE_MODE = "SafeMode"
+SANDBOX_UNAVAILABLE = "SandboxUnavailable"
+HINDRANCES = frozenset({SAFE_MODE, SANDBOX_UNAVAILABLE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

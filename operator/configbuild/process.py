@@ -28,6 +28,7 @@ from typing import Any, Self
 
 from configbuild.cage import Cage
 from configbuild.errors import CommandError, LauncherError
+from configbuild.outcome import SANDBOX_UNAVAILABLE
 from configbuild.output import CommandOutput, OutputSink
 from configbuild.survivors import MARK, kill_marked
 
@@ -51,7 +52,7 @@ PACKET_BYTES = 64 * 1024
 class SandboxUnavailableError(LauncherError):
     """There is no sandbox on this machine, and the command is not to run without."""
 
-    reason = "SandboxUnavailable"
+    reason = SANDBOX_UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,6 +191,14 @@ CASES = [
         id="safe mode",
     ),
     pytest.param(
+        body(state(newest=replace(CHANGED, reason="SandboxUnavailable"))),
+        [
+            "next:    when the operator runs where the kernel has Landlock, or with",
+            "         ADE_SANDBOX=off",
+        ],
+        id="no sandbox",
+    ),
+    pytest.param(
         body(state(active=OLD, newest=UNREACHABLE)),
         [
             "not ready (IndexUnreachable)",

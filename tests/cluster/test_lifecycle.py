@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.controlplane import wait_until
-from tests.cluster.operation import Operator, condition_of
+from tests.cluster.operation import ROOT, Operator, condition_of
 from tests.packages import write_package
 from tests.waits import Gate
 
@@ -174,6 +174,24 @@ def test_safe_mode_starts_no_process_and_builds_once_it_is_off(operator: Operato
     assert "steps" not in body["status"]
     assert operator.stop() == 0
     operator.configure(ADE_SAFE_MODE="false")
+    operator.start()
+    status = operator.wait_for("invoices", "Ready", patient=True)["status"]
+    assert status["build"]["trigger"] == "Retry"
+
+
+def test_config_that_could_not_be_built_without_a_sandbox_is_built_where_there_is_one(
+    operator: Operator, tmp_path: Path
+) -> None:
+    assert operator.stop() == 0
+    code = "from tests.process.kernel import take_landlock_away; take_landlock_away()\n"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    operator.configure(PYTHONPATH=f"{tmp_path}:{ROOT}")
+    operator.start()
+    operator.apply("invoices", SPEC)
+    body = operator.wait_for("invoices", "Stalled")
+    assert condition_of(body, "Ready")["reason"] == "SandboxUnavailable"
+    assert operator.stop() == 0
+    operator.configure(PYTHONPATH="")
     operator.start()
     status = operator.wait_for("invoices", "Ready", patient=True)["status"]
     assert status["build"]["trigger"] == "Retry"

@@ -289,9 +289,11 @@ def test_retries_come_at_growing_intervals_and_end(attempt: int, wait_s: int | N
     assert retry_at(replace(newest, reason="InstallConfigFailed")) is None
 
 
-def test_safe_mode_is_not_tried_again_before_it_is_off() -> None:
-    newest = ended("SafeMode")
-    assert decide(facts(newest=newest, safe_mode=True)).verdict is Verdict.NOTHING
+@pytest.mark.parametrize("reason", ["SafeMode", "SandboxUnavailable"])
+def test_build_that_this_operator_cannot_make_is_made_once_one_can(reason: str) -> None:
+    newest = ended(reason)
+    hindered = facts(newest=newest, hindrances=frozenset({reason}))
+    assert decide(hindered).verdict is Verdict.NOTHING
     assert decide(facts(newest=newest)).trigger is Trigger.RETRY
 
 

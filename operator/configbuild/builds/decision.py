@@ -11,7 +11,7 @@ from configbuild import failures
 from configbuild.builds.records import BuildRecord
 from configbuild.fingerprint import Fingerprint
 from configbuild.model import BuildStatus, Trigger
-from configbuild.outcome import SAFE_MODE
+from configbuild.outcome import HINDRANCES
 
 # Reasons of builds that ended though nothing was wrong with them.
 OPERATOR_SHUTDOWN = "OperatorShutdown"
@@ -48,8 +48,8 @@ class Facts:
     stands on disk, ``active_expired`` whether it has outlived its ttl; ``pinned`` that a person
     chose it. ``kept``: another verified build on disk is what is declared, and has not outlived its
     ttl. ``known_inputs`` are those of the active or else the newest build. ``retry_due``: the
-    newest build failed for a passing reason, and has waited long enough. ``safe_mode``: the
-    operator starts no process.
+    newest build failed for a passing reason, and has waited long enough. ``hindrances``: those
+    of :data:`.HINDRANCES` that keep this operator from making any build.
     """
 
     declared: Fingerprint
@@ -64,7 +64,7 @@ class Facts:
     newest: BuildRecord | None
     previous: BuildRecord | None = None
     retry_due: bool = False
-    safe_mode: bool = False
+    hindrances: frozenset[str] = frozenset()
     force: bool = False
     requested: bool = False
 
@@ -134,8 +134,8 @@ def _is_settled(facts: Facts) -> bool:
     newest = facts.newest
     if newest is None or not _ended_badly(facts):
         return False
-    if newest.reason == SAFE_MODE:
-        return facts.safe_mode
+    if newest.reason in HINDRANCES:
+        return newest.reason in facts.hindrances
     return not is_due_again(newest, facts.previous) and not facts.retry_due
 
 
@@ -169,7 +169,7 @@ def _trigger_of_repeat(facts: Facts, newest: BuildRecord) -> Trigger:
         return Trigger.INTERRUPTED
     if facts.requested:
         return Trigger.REQUESTED
-    if facts.retry_due or newest.reason == SAFE_MODE:
+    if facts.retry_due or newest.reason in HINDRANCES:
         return Trigger.RETRY
     if facts.active_fingerprint == facts.declared.value:
         return _trigger_of_renewal(facts)

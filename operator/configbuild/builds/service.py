@@ -305,7 +305,7 @@ class Builds:
                 running=running.record if running else None,
                 newest=state.newest,
                 previous=state.previous,
-                safe_mode=self._workshop.safe_mode,
+                hindrances=self._workshop.hindrances,
                 retry_due=retry is not None and retry <= now,
                 force=ask.force,
                 requested=ask.requested,

@@ -11,12 +11,14 @@ from pathlib import Path
 from configbuild.builds.inquiry import inquire
 from configbuild.builds.state import Declared
 from configbuild.cage import Limits
+from configbuild.confinement import problem
 from configbuild.engine import BuildRequest
 from configbuild.fingerprint import Fingerprint, fingerprint
 from configbuild.installers import Toolchain
 from configbuild.interpreters import Interpreter, Interpreters
 from configbuild.layout import Layout
 from configbuild.model import BuildId, BuildSpec, Trigger
+from configbuild.outcome import SAFE_MODE, SANDBOX_UNAVAILABLE
 from configbuild.resource.convert import SpecDefaults, parse_spec, resolve_spec
 from configbuild.settings import Settings
 from configbuild.sources import (
@@ -32,7 +34,10 @@ from configbuild.sources import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What builds are made with; the same for all builds of a process."""
+    """What builds are made with; the same for all builds of a process.
+
+    ``hindrances`` are those of :data:`.HINDRANCES` that keep this process from making any.
+    """
 
     layout: Layout
     operator_python: Path
@@ -40,7 +45,7 @@ class Workshop:
     wheelhouse: Path | None
     environment: Mapping[str, str]
     grace_s: float = 5.0
-    safe_mode: bool = False
+    hindrances: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
     sandbox: bool = True
 
@@ -68,7 +73,7 @@ class Workshop:
             tools=self.tools(wanted.interpreter),
             environment=self.environment,
             grace_s=self.grace_s,
-            safe_mode=self.safe_mode,
+            safe_mode=SAFE_MODE in self.hindrances,
             limits=self.limits,
             sandbox=self.sandbox,
         )
@@ -130,10 +135,18 @@ def make_workshop(settings: Settings) -> Workshop:
         wheelhouse=settings.wheelhouse,
         environment=os.environ,
         grace_s=settings.grace_seconds,
-        safe_mode=settings.safe_mode,
+        hindrances=hindrances(settings),
         limits=settings.limits,
         sandbox=settings.sandbox == "on",
     )
+
+
+def hindrances(settings: Settings) -> frozenset[str]:
+    """Tell for which reasons no build is made here."""
+    found = {SAFE_MODE} if settings.safe_mode else set()
+    if settings.sandbox == "on" and problem() is not None:
+        found.add(SANDBOX_UNAVAILABLE)
+    return frozenset(found)
 
 
 def make_reader(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from configbuild.builds.tokens import TokenKind
 from configbuild.cli.told import Told, time_of
 from configbuild.durations import format_duration
-from configbuild.outcome import SAFE_MODE
+from configbuild.outcome import SAFE_MODE, SANDBOX_UNAVAILABLE
 
 _BY_TOKEN = (TokenKind.FORCE, TokenKind.REQUEST)
 
@@ -118,6 +118,8 @@ def _stalled(told: Told) -> list[str]:
         return ["none until the spec, or the source that it names, is put right"]
     if reason == SAFE_MODE:
         return ["when the operator runs without safe mode again"]
+    if reason == SANDBOX_UNAVAILABLE:
+        return ["when the operator runs where the kernel has Landlock, or with ADE_SANDBOX=off"]
     return [
         "none by itself: it is stalled",
         f"when an input changes: {_an_edit(told)}",
