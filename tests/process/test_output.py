@@ -194,3 +194,26 @@ async def test_a_sink_that_cannot_end_its_error_surfaces() -> None:
     async with await Launcher.start() as launcher:
         with pytest.raises(OSError, match="No space left"):
             await launcher.run(shell("echo a line"), FullDisk())
+
+
+@in_loop
+async def test_what_gathers_in_one_pipe_comes_before_what_is_written_to_the_other_after_it() -> (
+    None
+):
+    fed: list[bytes] = []
+
+    class Sink(Recorder):
+        def feed(self, stream: Stream, chunk: bytes) -> None:
+            if not fed:  # this pipe is let alone now, and the other one is not
+                os.write(output_ends[1], b"2")
+                os.write(output_ends[0], b"3")
+            fed.append(chunk)
+
+    with pipes.CommandOutput(Sink()) as output:
+        output_ends = list(output.write_ends)
+        os.write(output_ends[1], b"1")
+        while len(fed) < 3:  # noqa: ASYNC110 - another thread's doing
+            await asyncio.sleep(0)
+        output.hand_over()
+        await output.done
+    assert fed == [b"1", b"2", b"3"]
