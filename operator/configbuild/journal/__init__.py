@@ -10,6 +10,7 @@ follow a build live read the file as it grows.
 * ``limit``: leaves out the middle of what outgrows its limit.
 * ``progress``: how far a journal is written, told to those who follow it.
 * ``follow``: what there is, then what comes.
+* ``audience``: hands what comes to all who have what there is, read once.
 * ``directory``: all journals, and which of them are live.
 """
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from configbuild.errors import JournalError, NotFoundError
 from configbuild.events import Event
+from configbuild.journal.audience import Take
 from configbuild.journal.follow import follow_journal
 from configbuild.journal.limit import DEFAULT_LIMIT_BYTES, replacement_path
 from configbuild.journal.progress import Progress
@@ -90,6 +91,7 @@ class Journals:
         *,
         follow: bool,
         idle_s: float | None = None,
+        take: Take | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Yield the lines with ids above ``after_id``, in blocks of about 128 KiB of whole lines.
 
@@ -97,6 +99,10 @@ class Journals:
         ``build.completed`` or until the journal has no writer any more. A cursor past the end of
         a finished journal gets its ``build.completed``, so that every reader sees an end. After
         ``idle_s`` seconds of silence, and each time again, an empty block comes.
+
+        With ``take``, what comes once the reader has all there is need not be yielded: it is
+        handed to ``take`` instead, the same block to all such readers, while they wait for the next
+        one here. What ``take`` refuses is yielded, as are the last lines of the build.
 
         However slow a reader is, it holds an offset and one block. Cancelling or closing it leaves
         nothing behind. :class:`NotFoundError` is raised at once, not at the first block.
@@ -109,6 +115,7 @@ class Journals:
             after_id=after_id,
             wait=follow,
             idle_s=idle_s,
+            take=take,
         )
 
     def _live(self, writer: JournalWriter) -> JournalWriter:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from configbuild.web.backend import Backend
+from configbuild.web.direct import Direct
 
 # What waits in the kernel for one slow reader: 0.4 MB in all with this, 3 to 4 MB without.
 _SEND_BUFFER_BYTES = 64 * 1024
@@ -40,7 +41,7 @@ class _Config(uvicorn.Config):
 
 
 class _Connection(H11Protocol):
-    """A connection that is closed if a request does not come whole in time.
+    """A connection that is closed if a request does not come whole in time, and offers `Direct`.
 
     Closed without an answer (RFC 9112, 9.5): who has asked for nothing is owed none. A connection
     that is kept and idle is uvicorn's to close, after 5 s; an answer may take as long as it will.
@@ -50,6 +51,7 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.app_state = {**self.app_state, **Direct(transport, self.flow).state()}
         self._expect_request()
 
     def data_received(self, data: bytes) -> None:

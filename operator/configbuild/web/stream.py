@@ -29,6 +29,7 @@ from configbuild.model import BuildStatus
 from configbuild.outcome import REUSED
 from configbuild.web.access import Permit
 from configbuild.web.backend import Backend
+from configbuild.web.direct import Direct, direct_of
 
 MEDIA_TYPE = "application/x-ndjson"
 
@@ -42,8 +43,30 @@ _HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"
 # fields before it are short.
 
 
+class Outlet:
+    """Takes blocks of a response straight to its client, once it has begun and where that goes."""
+
+    def __init__(self) -> None:
+        self._direct: Direct | None = None
+        self.last_block = b""
+
+    def open(self, scope: Scope) -> None:
+        """Take blocks from now on: the head of the response to this request is sent."""
+        self._direct = direct_of(scope)
+
+    def take(self, block: bytes) -> bool:
+        """Take a block or not; see :data:`configbuild.journal.audience.Take`."""
+        if self._direct is None or not self._direct.write(block):
+            return False
+        self.last_block = block
+        return True
+
+
 class EventStream(StreamingResponse):
     """Sends blocks of lines as they come, as fast as the client takes them.
+
+    What ``outlet`` takes is sent as well: whoever makes the blocks gives it some of them, while the
+    next is waited for.
 
     It ends with its blocks, when the client leaves, when the server stops, or when the client is no
     longer one who may read it: then properly, so that the client knows to resume, and is told why
@@ -53,18 +76,24 @@ class EventStream(StreamingResponse):
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, blocks: AsyncGenerator[bytes, None], *, stopping: asyncio.Event, permit: Permit
+        self,
+        blocks: AsyncGenerator[bytes, None],
+        *,
+        outlet: Outlet,
+        stopping: asyncio.Event,
+        permit: Permit,
     ) -> None:
         super().__init__(blocks, headers=_HEADERS)
         self._blocks = blocks
+        self._outlet = outlet
         self._stopping = stopping
         self._permit = permit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; cancellation closes the blocks."""
-        del scope
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
+        self._outlet.open(scope)
         sending = asyncio.create_task(self._send_blocks(send))
         ends = {
             sending,
@@ -95,23 +124,25 @@ async def stream_events(
 
     :class:`~configbuild.logstore.LogStoreError` if only a store has them, and does not answer.
     """
-    blocks = await _events(backend, record, after_id=after_id, follow=follow)
-    return EventStream(blocks, stopping=backend.stopping, permit=permit)
+    outlet = Outlet()
+    blocks = await _events(backend, record, outlet, after_id=after_id, follow=follow)
+    return EventStream(blocks, outlet=outlet, stopping=backend.stopping, permit=permit)
 
 
 async def stream_reused(backend: Backend, record: BuildRecord, *, permit: Permit) -> EventStream:
     """Stream a build again that is reused: its events, of which the last says so."""
     record = replace(record, summary=REUSED)
-    blocks = _reworded(await _events(backend, record, after_id=0, follow=False))
-    return EventStream(blocks, stopping=backend.stopping, permit=permit)
+    outlet = Outlet()
+    blocks = _reworded(await _events(backend, record, outlet, after_id=0, follow=False))
+    return EventStream(blocks, outlet=outlet, stopping=backend.stopping, permit=permit)
 
 
 async def _events(
-    backend: Backend, record: BuildRecord, *, after_id: int, follow: bool
+    backend: Backend, record: BuildRecord, outlet: Outlet, *, after_id: int, follow: bool
 ) -> AsyncGenerator[bytes, None]:
     try:
         blocks = backend.journals.follow(
-            record.id, after_id, follow=follow, idle_s=backend.heartbeat_s
+            record.id, after_id, follow=follow, idle_s=backend.heartbeat_s, take=outlet.take
         )
     except NotFoundError:
         copy = backend.copy(record, after_id)
@@ -120,7 +151,7 @@ async def _events(
         # The first block is had before anything is answered, so that an error can still be one.
         first = await anext(copy, b"")
         return _from_copy(backend, record, first, copy, after_id=after_id, follow=follow)
-    return _from_journal(backend, record, blocks, after_id=after_id, follow=follow)
+    return _from_journal(backend, record, blocks, outlet, after_id=after_id, follow=follow)
 
 
 async def _from_copy(
@@ -154,6 +185,7 @@ async def _from_journal(
     backend: Backend,
     record: BuildRecord,
     blocks: AsyncGenerator[bytes, None],
+    outlet: Outlet,
     *,
     after_id: int,
     follow: bool,
@@ -170,6 +202,8 @@ async def _from_journal(
                 await backend.service.wait(record.id)
             yield block or _HEARTBEAT
     if not ended:
+        if outlet.last_block:
+            after_id = max(after_id, line_id(_last_line(outlet.last_block)))
         async for line in _missing_end(backend, record, after_id=after_id, follow=follow):
             yield line
 
