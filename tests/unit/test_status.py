@@ -20,7 +20,7 @@ from configbuild.builds.state import ConfigState, LastKnown, Problem
 from configbuild.events import BuildStep
 from configbuild.journal import Journals
 from configbuild.kube.recall import recall
-from configbuild.kube.status import merge_patch, render_status
+from configbuild.kube.status import merge_patch, only_counts, render_status
 from configbuild.model import BuildStatus, Step, StepStatus, Trigger
 from configbuild.outcome import canceled
 from configbuild.resource.status_schema import ConfigBuildStatus
@@ -544,3 +544,21 @@ def test_merge_patch_holds_nothing_that_stays() -> None:
     new = {"a": {"x": 2, "y": [1]}, "b": 1}
 
     assert merge_patch(old, new) == {"a": {"x": 2}, "c": None}
+
+
+@pytest.mark.parametrize(
+    ("patch", "says_little"),
+    [
+        ({"log": {"lines": 3, "bytes": 400}}, True),
+        ({"log": {"bytes": 400}}, True),
+        ({"log": {"lines": 3, "configMaps": []}}, False),
+        ({"log": None}, False),
+        ({"log": {"lines": 3}, "step": "install_config"}, False),
+        ({"step": "install_config"}, False),
+        ({}, False),
+    ],
+)
+def test_a_patch_that_only_counts_lines_is_known(
+    patch: dict[str, Any], *, says_little: bool
+) -> None:
+    assert only_counts(patch) is says_little

@@ -96,6 +96,12 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
     return patch
 
 
+def only_counts(patch: Mapping[str, Any]) -> bool:
+    """Tell whether a patch of a status says no more than how long the log is."""
+    log = patch.get("log")
+    return patch.keys() == {"log"} and isinstance(log, Mapping) and log.keys() <= {"lines", "bytes"}
+
+
 def _standing(state: ConfigState) -> _Standing:
     problem = state.problem
     if state.running is not None:

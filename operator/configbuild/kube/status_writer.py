@@ -15,15 +15,29 @@ from configbuild.errors import ClusterError
 from configbuild.kube.announcements import announcements
 from configbuild.kube.client import Cluster
 from configbuild.kube.objects import Body, ObjectCache
-from configbuild.kube.status import merge_patch, render_status
+from configbuild.kube.status import merge_patch, only_counts, render_status
 from configbuild.kube.workqueue import WorkQueue
+from configbuild.logstore import StoredLog
 from configbuild.model import BuildId, BuildStatus, ConfigKey
 
 logger = logging.getLogger(__name__)
 
-# Steps of a small build pass within a second; one write tells all of them. With the copy of its log
-# a build of 10 s makes 20 writes at most, those of ConfigMaps and Events included.
+# While a build runs its status is written so often at most, and a step is told this long after it
+# began, with all others that did meanwhile: those of a small build, and the last ones together with
+# the end. With the copy of its log a build of 10 s makes 16 to 18 writes, ConfigMaps and Events
+# included. That a build begins is not held back, and neither is what a copy of its log consists of:
+# until that is told, readers do not trust what was written.
 _COALESCE_S = 1.0
+
+# A build that starts at once is told when it has, and not as one that waits: two writes less.
+_START_S = 0.2
+
+# How long the end of a build waits to be told in one write with that of the copy of its log; which
+# takes some 20 ms where the API server is well.
+_SEAL_S = 0.1
+
+# How many lines the log has, which says little, is told with anything else, and alone this often.
+_COUNTS_S = 10.0
 
 # A place in the line changes with every end of a build; that it begins is told at once.
 _COALESCE_WAITING_S = 2.0
@@ -38,6 +52,14 @@ _FLUSH_TRIES = 5
 
 # How long an HTTP answer waits for the status to be written before it is given all the same.
 _WAIT_S = 5.0
+
+
+_Told = tuple[BuildId, BuildStatus, StoredLog | None]
+
+
+def _told(newest: BuildRecord | None) -> _Told | None:
+    """Sum up what is to be told of a build at once: all but its steps."""
+    return None if newest is None else (newest.id, newest.status, newest.log)
 
 
 class BuildsView(Protocol):
@@ -67,18 +89,13 @@ class StatusWriter:
         self._gone = gone
         self._queue: WorkQueue[ConfigKey] = WorkQueue()
         self._written_at: dict[ConfigKey, float] = {}
+        self._told: dict[ConfigKey, _Told | None] = {}
         self._waiters: dict[ConfigKey, asyncio.Event] = {}
 
     def mark(self, key: ConfigKey) -> None:
         """Have the status of a config compared with the truth, and written if it differs."""
-        loop = asyncio.get_running_loop()
         state = self._builds().state(key)
-        if state is None or state.running is None:
-            self._queue.add(key)
-            return
-        waits = state.running.record.status is BuildStatus.QUEUED
-        coalesce_s = _COALESCE_WAITING_S if waits else _COALESCE_S
-        wait_s = self._written_at.get(key, 0.0) + coalesce_s - loop.time()
+        wait_s = self._wait_s(key, state) if state is not None else 0.0
         if wait_s <= 0:
             self._queue.add(key)
         else:
@@ -89,7 +106,7 @@ class StatusWriter:
 
         Bounded: an API server that is down delays an answer and forbids none.
         """
-        self.mark(record.key)
+        self._queue.add(record.key)
         with suppress(TimeoutError):
             async with asyncio.timeout(_WAIT_S):
                 while not self._names(record.key, record.id):
@@ -109,6 +126,21 @@ class StatusWriter:
                 if await self._write(key):
                     break
 
+    def _wait_s(self, key: ConfigKey, state: ConfigState) -> float:
+        """Tell how long a write may wait, so that it tells more than one thing."""
+        newest, running = state.newest, state.running
+        log = newest.log if newest is not None else None
+        if running is None:
+            return _SEAL_S if log is not None and log.is_open else 0.0
+        since_s = asyncio.get_running_loop().time() - self._written_at.get(key, float("-inf"))
+        if running.record.status is BuildStatus.QUEUED:
+            told = self._told.get(key)
+            is_new = newest is not None and (told is None or told[0] != newest.id)
+            return max(_COALESCE_WAITING_S - since_s, _START_S if is_new else 0.0)
+        if _told(newest) == self._told.get(key):
+            return _COALESCE_S
+        return _COALESCE_S - since_s
+
     def _names(self, key: ConfigKey, build_id: BuildId) -> bool:
         status = (self._objects.get(key) or {}).get("status") or {}
         known = [status.get("build") or {}, *(status.get("history") or [])]
@@ -127,6 +159,7 @@ class StatusWriter:
         body, state = self._objects.get(key), self._builds().state(key)
         if body is None or state is None or state.uid != body["metadata"]["uid"]:
             self._written_at.pop(key, None)
+            self._told.pop(key, None)
             return True
         if state.fingerprint is None and state.problem is None:
             # Not looked at yet since this process began: what stands was true, so it stands.
@@ -139,7 +172,13 @@ class StatusWriter:
         patch = merge_patch(old, new)
         if not patch:
             return True
-        self._written_at[key] = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        counts_in_s = self._written_at.get(key, float("-inf")) + _COUNTS_S - now
+        if state.running is not None and only_counts(patch) and counts_in_s > 0:
+            self._queue.add_after(key, counts_in_s)
+            return True
+        self._written_at[key] = now
+        self._told[key] = _told(state.newest)
         try:
             return await self._patch(key, body, patch, old, new)
         except ClusterError as error:

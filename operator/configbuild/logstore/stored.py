@@ -43,3 +43,8 @@ class StoredLog:
     truncated: bool = False
     problem: str | None = None
     chunks: tuple[Chunk, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more of the log is on its way, and nothing stands in the way."""
+        return not self.complete and self.problem is None
