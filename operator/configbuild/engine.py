@@ -15,14 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from configbuild.bom import Subject, make_bom
 from configbuild.caches import hold
 from configbuild.cage import Cage, Limits
 from configbuild.durations import format_duration
 from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError, StepError
-from configbuild.events import Body, BuildStep, rfc3339
+from configbuild.events import Body, BuildStep
 from configbuild.evidence import Evidence
 from configbuild.failures import Ending, classify
 from configbuild.files import remove_tree
@@ -37,7 +36,6 @@ from configbuild.installers import (
     uv_index_config,
 )
 from configbuild.layout import BuildPaths, IndexPaths
-from configbuild.lockfile import make_lock
 from configbuild.memory import oom_kills
 from configbuild.model import (
     BuildId,
@@ -49,25 +47,16 @@ from configbuild.model import (
     Stream,
     Trigger,
 )
-from configbuild.origins import Archive, Built, Distribution, LocalTree, Origin, Repository
+from configbuild.origins import Archive, LocalTree, Repository
 from configbuild.outcome import SAFE_MODE, BuiltVenv
 from configbuild.plan import PlannedStep, make_plan
 from configbuild.process import Command, CommandExit, Launcher
-from configbuild.receipt import (
-    SCHEMA,
-    CommandRecord,
-    EngineFacts,
-    StepRecord,
-    installed,
-    wheel_name,
-    write_receipt,
-)
-from configbuild.redaction import Redactor
+from configbuild.provenance import Provenance, write_provenance
+from configbuild.receipt import CommandRecord, EngineFacts, StepRecord, installed, wheel_name
 from configbuild.requirements import requirement_name
 from configbuild.sandbox import environment_for, make_cage, step_environment
 from configbuild.sources import Ran, ResolvedSources, Workplace
 from configbuild.trees import Tree
-from configbuild.version import operator_version
 from configbuild.wheels import KeptWheels, wheel_key
 
 # How many of a command's last lines a failure's message quotes: enough for the error of pip or uv,
@@ -431,36 +420,33 @@ class _Run:
                 self.take_built(paths.config_wheels, LocalTree(digest=sources.config.digest))
         elif step is Step.COLLECT_METADATA:
             self.evidence.take_looked_up(paths.looked_up)
-            self.write_receipt()
+            self.write_provenance()
 
     def take_built(self, wheels: Path, source: Repository | Archive | LocalTree) -> None:
         """Take down what a wheel was built from."""
         self.evidence.take_built(_only_wheel(wheels), source)
 
-    def write_receipt(self) -> None:
+    def write_provenance(self) -> None:
         """Write what is known of the venv into it; from then on it counts as verified."""
         request = self.request
-        metadata = json.loads(request.paths.metadata.read_text(encoding="utf-8"))
-        distributions = [Distribution.read(entry) for entry in metadata["packages"]]
-        found = [(each, self.evidence.origin_of(each)) for each in distributions]
-        receipt = self.receipt([_summary(*pair) for pair in found])
-        interpreter = request.tools.interpreter
-        subject = Subject(
+        assert self.engine is not None
+        # The receipt and the pointer to the venv say the same.
+        self.verified = datetime.now(UTC)
+        build = Provenance(
             build_id=request.build_id,
-            workspace=request.key.namespace,
-            config=request.key.name,
-            verified=receipt["verified"],
-            interpreter=interpreter,
-            operator=operator_version(),
+            key=request.key,
+            uid=request.uid,
+            trigger=request.trigger,
+            fingerprint=request.fingerprint,
+            interpreter=request.tools.interpreter,
+            engine=self.engine,
+            started=self.started,
+            verified=self.verified,
+            environment=self.environment,
+            steps=self.steps,
             index_urls=request.spec.install.index.urls,
         )
-        write_receipt(
-            request.paths,
-            receipt,
-            [f"{each.name}=={each.version}" for each in distributions],
-            lock=make_lock(found, build_id=request.build_id, interpreter=interpreter),
-            bom=make_bom(subject, found),
-        )
+        write_provenance(build, self.evidence, request.paths)
 
     def engine_name(self) -> str:
         source = self.request.spec.engine
@@ -471,35 +457,6 @@ class _Run:
     @property
     def site_packages(self) -> Path:
         return self.request.paths.site_packages(self.request.tools.interpreter.minor)
-
-    def receipt(self, packages: list[dict[str, str]]) -> dict[str, Any]:
-        request = self.request
-        assert self.engine is not None
-        return {
-            "schema": SCHEMA,
-            "build_id": request.build_id,
-            "workspace_id": request.key.namespace,
-            "config_id": request.key.name,
-            "uid": request.uid,
-            "trigger": request.trigger,
-            "fingerprint": asdict(request.fingerprint),
-            "python": {
-                "version": request.tools.interpreter.version,
-                "path": str(request.tools.interpreter.path),
-                "platform": request.tools.interpreter.platform,
-            },
-            "engine": {"name": self.engine.name, "version": self.engine.version},
-            "started": rfc3339(self.started),
-            "verified": rfc3339(self.verified_now()),
-            "environment": _without_logins(self.environment),
-            "steps": [asdict(step) for step in self.steps],
-            "packages": packages,
-        }
-
-    def verified_now(self) -> datetime:
-        """Take down when the venv was verified: the receipt and the pointer say the same."""
-        self.verified = datetime.now(UTC)
-        return self.verified
 
     def finish(self) -> BuiltVenv:
         assert self.engine is not None
@@ -552,22 +509,6 @@ class _Run:
                 exit_code=exit_code,
             )
         )
-
-
-def _summary(distribution: Distribution, origin: Origin) -> dict[str, str]:
-    """Describe a distribution for the receipt."""
-    entry = {"name": distribution.name, "version": distribution.version}
-    if distribution.installer:
-        entry["installer"] = distribution.installer
-    if isinstance(origin, Built):
-        entry["origin"] = "wheel built from a source tree"
-    return entry
-
-
-def _without_logins(environment: Mapping[str, str]) -> dict[str, str]:
-    """Hide the login that a proxy's URL may have: whoever uses the venv can read its receipt."""
-    hide = Redactor().redact
-    return {name: hide(value.encode()).decode() for name, value in environment.items()}
 
 
 def _argv(planned: PlannedCommand) -> tuple[str, ...]:

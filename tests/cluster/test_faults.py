@@ -158,7 +158,7 @@ IN_A_BUILD = [
     _at("configbuild.steplog.StepLog.end"),
     _at(f"{_RUN}.after", "args[1] == 'install_engine'"),
     _at("configbuild.engine.installed", error=IO_ERROR),
-    _at("configbuild.engine.write_receipt", error=IO_ERROR),
+    _at("configbuild.provenance.write_receipt", error=IO_ERROR),
     _at(f"{_ATTEMPT}.sync"),
     _at(f"{_ATTEMPT}.emit", "'succeeded' in str(args)"),
     _at(f"{_RUN}.finish"),
