@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ensurepip
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,3 +90,27 @@ class Bench:
 def leftovers(paths: BuildPaths) -> list[Path]:
     """What a build that did not succeed should not have left."""
     return [path for path in (paths.venv, paths.scratch) if os.path.lexists(path)]
+
+
+def wheel_of(tree: Path, house: Path, name: str) -> None:
+    """Build a tree's wheel here, by calling its back end."""
+    names: dict[str, object] = {}
+    here = Path.cwd()
+    os.chdir(tree)
+    try:
+        exec((tree / "backend.py").read_text(), names)
+        build_wheel = names["build_wheel"]
+        assert callable(build_wheel)
+        build_wheel(str(house))
+    finally:
+        os.chdir(here)
+    assert list(house.glob(f"{name.replace('-', '_')}-*.whl"))
+
+
+def add_what_pip_upgrades(house: Path, packages: Path) -> None:
+    """Put pip's wheel into a folder, which Python brings along, and what stands for the rest."""
+    bundled = Path(ensurepip.__file__).with_name("_bundled")
+    for wheel in bundled.glob("pip-*.whl"):
+        (house / wheel.name).write_bytes(wheel.read_bytes())
+    for name in ("setuptools", "wheel"):
+        wheel_of(write_package(packages / name, name), house, name)

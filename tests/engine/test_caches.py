@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ensurepip
 import hashlib
-import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 import pytest
 
 from configbuild.model import BuildStatus, ConfigKey, Trigger
-from tests.engine.support import KEY, Bench
+from tests.engine.support import KEY, Bench, add_what_pip_upgrades, wheel_of
 from tests.packages import write_package
 from tests.process.support import in_loop
 
@@ -71,7 +69,7 @@ async def _build_without_a_wheel(tmp_path: Path, installer: str) -> None:
     )
     tools = replace(attempt.request.tools, wheelhouse=house)
     if installer == "pip":
-        _add_what_pip_upgrades(house, tmp_path / "packages")
+        add_what_pip_upgrades(house, tmp_path / "packages")
     attempt.request = replace(attempt.request, tools=tools)
     outcome = await attempt.run()
     assert outcome.status is BuildStatus.ACTIVE, "\n".join(bench.output(attempt))
@@ -86,7 +84,7 @@ async def test_package_without_a_wheel_is_refused_where_the_spec_wants_wheels_on
 ) -> None:
     bench = await Bench.at(tmp_path)
     house = _sdist_of(write_package(tmp_path / "dependency", "ade-config"), tmp_path / "house")
-    _wheel_of(bench.sources / "engine", house, "ade-engine")
+    wheel_of(bench.sources / "engine", house, "ade-engine")
     attempt = await bench.attempt(
         engine={"requirement": "ade-engine"},
         config={"requirement": "ade-config==1.0.0"},
@@ -103,7 +101,7 @@ async def test_hostile_packages_change_no_venv_but_their_own(tmp_path: Path) -> 
     bench = await Bench.at(tmp_path)
     house = tmp_path / "house"
     house.mkdir()
-    _wheel_of(write_package(tmp_path / "shared", "ade-engine"), house, "ade-engine")
+    wheel_of(write_package(tmp_path / "shared", "ade-engine"), house, "ade-engine")
     shared: dict[str, Any] = {"engine": {"requirement": "ade-engine"}}
     marker = bench.workshop.layout.cache / KEY.namespace / "uv" / "was-here"
     poison = (
@@ -162,21 +160,6 @@ def _with_start_up_code(tree: Path, line: str) -> None:
     backend.write_text(backend.read_text().replace(begin, added, 1))
 
 
-def _wheel_of(tree: Path, house: Path, name: str) -> None:
-    """Build a tree's wheel here, by calling its back end."""
-    names: dict[str, object] = {}
-    here = Path.cwd()
-    os.chdir(tree)
-    try:
-        exec((tree / "backend.py").read_text(), names)
-        build_wheel = names["build_wheel"]
-        assert callable(build_wheel)
-        build_wheel(str(house))
-    finally:
-        os.chdir(here)
-    assert list(house.glob(f"{name.replace('-', '_')}-*.whl"))
-
-
 def _sdist_of(tree: Path, house: Path) -> Path:
     """Pack a tree as a source distribution (PEP 625) into a folder; returns the folder."""
     house.mkdir()
@@ -185,15 +168,6 @@ def _sdist_of(tree: Path, house: Path) -> Path:
     with tarfile.open(house / f"{stem}.tar.gz", "w:gz") as archive:
         archive.add(tree, stem)
     return house
-
-
-def _add_what_pip_upgrades(house: Path, packages: Path) -> None:
-    """Put pip's wheel into a folder, which Python brings along, and what stands for the rest."""
-    bundled = Path(ensurepip.__file__).with_name("_bundled")
-    for wheel in bundled.glob("pip-*.whl"):
-        (house / wheel.name).write_bytes(wheel.read_bytes())
-    for name in ("setuptools", "wheel"):
-        _wheel_of(write_package(packages / name, name), house, name)
 
 
 def _module(venv: Path, name: str) -> Path:
