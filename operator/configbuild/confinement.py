@@ -88,6 +88,16 @@ def gaps() -> list[str]:
     return found
 
 
+def prepare() -> None:
+    """Make once what every cage needs, in the process that will be forked for each.
+
+    Nothing depends on it but time: what is not there yet, :func:`confine` makes in the child.
+    """
+    if problem() is None:
+        for network in (True, False):
+            seccomp.compiled(network=network)
+
+
 def confine(cage: CageRequest) -> None:
     """Confine this process and all that it will start; ``OSError`` if anything is refused."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", 0) as file:

@@ -8,10 +8,11 @@ leaves no process and no directory behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,8 +185,9 @@ class _Run:
         step = plan.steps[0].step
         limit = asyncio.timeout(request.spec.timeout_s)
         try:
-            async with limit, await Launcher.start() as launcher:
-                await self.prepared()
+            # Copying and starting a process take about as long; neither has to wait.
+            async with limit, self.preparing() as prepared, await Launcher.start() as launcher:
+                await prepared
                 if request.tools.wheelhouse is None:
                     await request.sources.index.check()
                 for planned in plan.steps:
@@ -202,11 +204,15 @@ class _Run:
             ) from None
         return self.finish()
 
-    async def prepared(self) -> None:
-        """Wait for :meth:`prepare`; if cancelled, still for its end, since cleaning up follows."""
+    @contextlib.asynccontextmanager
+    async def preparing(self) -> AsyncIterator[asyncio.Future[None]]:
+        """Run :meth:`prepare` meanwhile; gives what to await before anything needs it.
+
+        However the block ends, it ends after that thread, since cleaning up follows.
+        """
         preparing = asyncio.create_task(asyncio.to_thread(self.prepare))
         try:
-            await asyncio.shield(preparing)
+            yield asyncio.shield(preparing)
         finally:
             await asyncio.wait({preparing})
 

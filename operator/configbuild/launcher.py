@@ -47,7 +47,7 @@ from collections.abc import Iterator
 
 # Run by path and isolated, so this package is found nowhere until it is said where it is.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from configbuild.confinement import CageRequest, confine, problem
+from configbuild.confinement import CageRequest, confine, prepare, problem
 
 del sys.path[0]
 
@@ -346,6 +346,7 @@ def watch_children() -> int:
 def serve(control: socket.socket, wakeups: int) -> None:
     """Answer one request after the other; ``ConnectionError`` when the operator is gone."""
     control.send(json.dumps({"ready": True, "unconfined": problem()}).encode())
+    prepare()  # while the operator still copies sources
     while True:
         packet, fds = receive(control)
         if json.loads(packet)["op"] == "run":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import struct
 from collections.abc import Iterable
@@ -109,16 +110,22 @@ def install(*, network: bool) -> None:
     Without ``network`` there are no sockets but those of this machine. ``OSError`` if the kernel
     refuses, or if this machine is not :func:`is_known`.
     """
-    machine = os.uname().machine
-    if not is_known(machine):
-        raise OSError(errno.ENOSYS, f"no seccomp filter for {machine}")
-    code = b"".join(_program(*_MACHINES[machine], network=network))
+    code = compiled(network=network)
     buffer = ctypes.create_string_buffer(code, len(code))
     # struct sock_fprog: the number of instructions, and where they are.
     program = struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer))
     if _libc.prctl(_SET_SECCOMP, _MODE_FILTER, ctypes.c_char_p(program), 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"seccomp: {os.strerror(number)}")
+
+
+@functools.cache
+def compiled(*, network: bool) -> bytes:
+    """Write the filter of this machine; again only in a process that never did."""
+    machine = os.uname().machine
+    if not is_known(machine):
+        raise OSError(errno.ENOSYS, f"no seccomp filter for {machine}")
+    return b"".join(_program(*_MACHINES[machine], network=network))
 
 
 def _program(audit: int, column: int, *, network: bool) -> Iterable[bytes]:

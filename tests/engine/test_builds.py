@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import threading
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from configbuild.engine import _Run
+from configbuild.errors import LauncherError
 from configbuild.model import BuildStatus, Step, StepStatus
+from configbuild.process import Launcher
 from configbuild.receipt import read_receipt
 from tests.engine.support import Bench, leftovers
 from tests.generated import ROOT
 from tests.packages import write_package
 from tests.process.support import in_loop
-from tests.waits import Gate, process_ended
+from tests.waits import PATIENCE_S, Gate, process_ended
 
 
 @pytest.mark.parametrize("installer", ["uv", "pip"])
@@ -161,6 +165,59 @@ async def test_canceled_build_leaves_nothing_and_has_one_end(tmp_path: Path) -> 
     ends = [event for event in bench.events(attempt) if event.body.TYPE == "build.completed"]
     assert len(ends) == 1
     assert ends[0].body.error_message == "a test says so"
+
+
+@in_loop
+async def test_sources_are_copied_while_the_launcher_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copying = _hold_up_copying(monkeypatch, until=(starting := threading.Event()))
+    start = Launcher.start
+
+    async def start_once_copying() -> Launcher:
+        assert await asyncio.to_thread(copying.wait, PATIENCE_S)
+        starting.set()
+        return await start()
+
+    monkeypatch.setattr(Launcher, "start", start_once_copying)
+    bench = await Bench.at(tmp_path)
+    outcome = await (await bench.attempt()).run()
+    assert outcome.status is BuildStatus.ACTIVE, outcome.message
+
+
+@in_loop
+async def test_launcher_that_does_not_start_leaves_nothing_of_what_was_copied_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+    copying = _hold_up_copying(monkeypatch, until=failed)
+
+    async def fail() -> Launcher:
+        assert await asyncio.to_thread(copying.wait, PATIENCE_S)
+        # Copying goes on after this has raised.
+        asyncio.get_running_loop().call_soon(failed.set)
+        raise LauncherError("no more processes")
+
+    monkeypatch.setattr(Launcher, "start", fail)
+    bench = await Bench.at(tmp_path)
+    attempt = await bench.attempt()
+    outcome = await attempt.run()
+    assert (outcome.status, outcome.reason) == (BuildStatus.FAILED, "LauncherFailed")
+    assert leftovers(bench.paths(attempt)) == []
+
+
+def _hold_up_copying(monkeypatch: pytest.MonkeyPatch, *, until: threading.Event) -> threading.Event:
+    """Have the copying of sources wait for an event; gives the one that says that it has begun."""
+    begun = threading.Event()
+    prepare = _Run.prepare
+
+    def held_up(run: _Run) -> None:
+        begun.set()
+        assert until.wait(PATIENCE_S)
+        prepare(run)
+
+    monkeypatch.setattr(_Run, "prepare", held_up)
+    return begun
 
 
 @in_loop
