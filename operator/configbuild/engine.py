@@ -55,8 +55,8 @@ from configbuild.process import Command, CommandExit, Launcher
 from configbuild.provenance import Provenance, write_provenance
 from configbuild.receipt import CommandRecord, EngineFacts, StepRecord, installed, wheel_name
 from configbuild.requirements import requirement_name
-from configbuild.sandbox import environment_for, make_cage, step_environment
-from configbuild.sources import Ran, ResolvedSources, Workplace
+from configbuild.sandbox import environment_for, make_cage, source_cage, step_environment
+from configbuild.sources import Ran, Reach, ResolvedSources, Workplace
 from configbuild.trees import Tree
 from configbuild.wheels import KeptWheels, wheel_key
 
@@ -295,15 +295,16 @@ class _Run:
         await asyncio.to_thread(self.report.sync)
 
     async def fetch_config(self, record: StepRecord, launcher: Launcher) -> None:
-        """Have the remote source fetched; its commands run like all others, with their own env."""
+        """Have the remote source fetched; its commands run like all others, by its own needs."""
         remote, paths = self.request.sources.remote, self.request.paths
         assert remote is not None
         output = self.report.step_output(Step.FETCH_CONFIG)
 
         async def run(
-            argv: Sequence[str], *, environment: Mapping[str, str], directory: Path
+            argv: Sequence[str], *, environment: Mapping[str, str], directory: Path, reach: Reach
         ) -> Ran:
-            command = Command(argv=tuple(argv), env=environment, cwd=directory)
+            cage = self.source_cage(reach)
+            command = Command(argv=tuple(argv), env=environment, cwd=directory, cage=cage)
             its_output = self.report.step_output(Step.FETCH_CONFIG)  # with a tail of its own
             ended = await launcher.run(command, its_output, grace_s=self.request.grace_s)
             duration_ms = round(ended.duration_s * 1000)
@@ -407,6 +408,17 @@ class _Run:
             index_urls=request.spec.install.index.urls,
             environment=self.environment,
             limits=request.limits,
+        )
+
+    def source_cage(self, reach: Reach) -> Cage | None:
+        if not self.request.sandbox:
+            return None
+        return source_cage(
+            reach.program,
+            readable=reach.readable,
+            writable=reach.writable,
+            ports=reach.ports,
+            limits=self.request.limits,
         )
 
     def after(self, step: Step) -> None:

@@ -1,4 +1,4 @@
-"""What a command of a build sees and may do: its environment and its cage.
+"""What a command of a build, or of a source, sees and may do: its environment and its cage.
 
 Both are made here, from allow-lists, and nothing else in the project knows what is on them. The
 cage is enforced by :mod:`configbuild.confinement`, in the launcher's child between fork and exec.
@@ -161,6 +161,33 @@ def make_cage(
         ports=_ports(command.access, tools, index_urls, environment),
         limits=limits,
     )
+
+
+def source_cage(
+    program: Path,
+    *,
+    readable: Iterable[Path],
+    writable: Iterable[Path],
+    ports: tuple[int, ...],
+    limits: Limits,
+) -> Cage:
+    """Decide what a command may do that fetches a source: what it says it needs, and the system.
+
+    It resolves no names: where it connects to was looked up and checked before.
+    """
+    system = [*_SYSTEM, *(_NETWORK if ports else ())]
+    return Cage(
+        readable=(*map(Path, system), *_program(program), *readable),
+        writable=(Path("/dev/null"), *writable),
+        ports=ports,
+        limits=limits,
+    )
+
+
+def _program(path: Path) -> tuple[Path, ...]:
+    """Give a program and what it is installed with: the prefix, where it lies in a ``bin``."""
+    found = {path, Path(os.path.realpath(path))}
+    return tuple({_home(each) if each.parent.name == "bin" else each for each in found})
 
 
 def _readable(access: Access, paths: BuildPaths, tools: Toolchain) -> tuple[Path, ...]:

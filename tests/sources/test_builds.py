@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from configbuild.events import BuildLog
 from configbuild.model import Step, StepStatus
 from tests.engine.support import Bench, leftovers
+from tests.packages import package_files
+from tests.sources.repositories import Repository
 from tests.sources.site import Site
 from tests.sources.test_archive import FILES, tar_gz
 
@@ -60,6 +63,38 @@ def test_archive_is_fetched_first_and_becomes_a_venv(site: Site, tmp_path: Path)
         )
 
     asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize("sandbox", ["on", "off"])
+def test_git_is_caged_like_every_command_of_a_build(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: str
+) -> None:
+    Repository(site.repositories / "rules.git").commit(package_files("ade-config"))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    program = tmp_path / "git"
+    program.write_text(
+        f"""#!/bin/sh
+for verb in "$@"; do case $verb in version|ls-remote|init|fetch|archive) break; esac; done
+(: > {outside}/$verb) 2>&-
+exec {shutil.which("git")} "$@"
+"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("ADE_GIT_BIN", str(program))
+    monkeypatch.setenv("ADE_SANDBOX", sandbox)
+
+    async def scenario() -> None:
+        bench = await Bench.at(tmp_path)
+        git = {"url": site.url("/git/rules.git"), "ref": {"branch": "main"}}
+        attempt = await bench.attempt(config={"git": git})
+        outcome = await attempt.run()
+        assert outcome.venv is not None, bench.output(attempt)
+
+    asyncio.run(scenario())
+    verbs = {"version", "ls-remote", "init", "fetch", "archive"}
+    assert {file.name for file in outside.iterdir()} == (set() if sandbox == "on" else verbs)
 
 
 @pytest.mark.usefixtures("allowed")

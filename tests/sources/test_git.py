@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import secrets
 import shutil
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +19,10 @@ import pytest
 
 from configbuild.archives import Limits
 from configbuild.builds.inquiry import inquire
+from configbuild.cage import Limits as CageLimits
 from configbuild.errors import SourceError, SourceKindError
 from configbuild.model import GitSource
-from configbuild.sources import Git, HostRules, Ran, Workplace
+from configbuild.sources import Git, HostRules, Ran, Reach, Workplace
 from configbuild.sources import git as git_module
 from configbuild.sources.git import GitTree
 from configbuild.sources.git import Repository as Declared
@@ -43,15 +46,21 @@ def repository(site: Site) -> Repository:
 
 @dataclass(slots=True, kw_only=True)
 class Kept:
-    """Runs commands, and keeps what was run."""
+    """Runs commands, and keeps what was run and what it wrote; in a cage, if it has ``cage``."""
 
     commands: list[tuple[Sequence[str], Mapping[str, str]]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    cage: CageLimits | None = field(default_factory=CageLimits)
 
     async def run(
-        self, argv: Sequence[str], *, environment: Mapping[str, str], directory: Path
+        self, argv: Sequence[str], *, environment: Mapping[str, str], directory: Path, reach: Reach
     ) -> Ran:
         self.commands.append((argv, environment))
-        return await inquire(argv, environment=environment, directory=directory)
+        ran = await inquire(
+            argv, environment=environment, directory=directory, reach=reach, limits=self.cage
+        )
+        self.said += ran.tail
+        return ran
 
 
 def declared(
@@ -552,6 +561,87 @@ def test_old_git_is_refused_since_it_would_resolve_names_by_itself(
         assert caught.value.reason == "SourceKindUnavailable"
 
 
+# What somebody does who has made git his own: he tries all, and then does what was asked for, so
+# that nobody takes notice. `%s`: where his aims are; a port that nobody has allowed.
+TAKEN_OVER = """\
+#!/bin/bash
+for verb in "$@"; do case $verb in version|ls-remote|init|fetch|archive) break; esac; done
+try() {{ if (eval "$2") 2>/dev/null; then echo "$verb: $1" >&2; fi; }}
+try "read outside" 'read -r line <{aims}/secret'
+try "wrote outside" ': >{aims}/written'
+try "wrote into temporary files of others" ': >/tmp/{token} && rm /tmp/{token}'
+try "connected elsewhere" 'exec 3<>/dev/tcp/127.0.0.1/{port}'
+try "saw the operator" 'read -r line </proc/{pid}/stat'
+try "signalled the operator" 'kill -CONT {pid}'
+exec {git} "$@"
+"""
+TRIED = (
+    "read outside",
+    "wrote outside",
+    "wrote into temporary files of others",
+    "connected elsewhere",
+    "saw the operator",
+    "signalled the operator",
+)
+
+
+@pytest.fixture
+def taken_over(tmp_path: Path) -> Iterator[Path]:
+    """A git that goes for what is not its own, and works all the same."""
+    aims = tmp_path / "aims"
+    aims.mkdir()
+    (aims / "secret").write_text("secret\n")
+    program = tmp_path / "git"
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        program.write_text(
+            TAKEN_OVER.format(
+                aims=aims,
+                token=secrets.token_hex(8),
+                port=elsewhere.getsockname()[1],
+                pid=os.getpid(),
+                git=PROGRAM,
+            )
+        )
+        program.chmod(0o755)
+        yield program
+
+
+@pytest.mark.parametrize("caged", [True, False])
+def test_git_that_was_taken_over_gets_at_its_own_folder_and_its_server_alone(
+    site: Site, repository: Repository, taken_over: Path, tmp_path: Path, *, caged: bool
+) -> None:
+    kept = Kept(cage=CageLimits() if caged else None)
+    wanted = declared(site, place="private", credentials=login(site))
+    wanted = dataclasses.replace(wanted, git=Git(program=taken_over, ca_file=site.ca))
+
+    tree = resolve(wanted, tmp_path / "resolve", kept)
+    assert fetch(tree, tmp_path / "fetch", kept) == as_bytes(FILES)
+
+    verbs = ("version", "ls-remote", "init", "fetch", "archive")
+    every = [f"{verb}: {act}" for verb in verbs for act in TRIED]
+    found = [line for line in kept.said if line in every]
+    assert found == ([] if caged else every)
+
+
+def test_git_reads_no_authority_but_the_one_that_it_was_given(
+    site: Site, repository: Repository, tmp_path: Path
+) -> None:
+    """The folder of the operator's own authority holds more than that: its key, perhaps."""
+    key = tmp_path / "site" / "secret.key"
+    key.write_text("secret")
+    program = tmp_path / "git"
+    program.write_text(f'#!/bin/sh\ncat {site.ca} {key} >&2\nexec {PROGRAM} "$@"\n')
+    program.chmod(0o755)
+    wanted = dataclasses.replace(declared(site), git=Git(program=program, ca_file=site.ca))
+
+    for cage, seen in ((CageLimits(), False), (None, True)):
+        kept = Kept(cage=cage)
+        resolve(wanted, tmp_path / f"resolve-{seen}", kept)
+        said = "\n".join(kept.said)
+        assert "-----END CERTIFICATE-----" in said
+        assert ("secret" in said.replace("secret.key", "")) is seen
+
+
 def test_url_says_nothing_of_the_content(site: Site, tmp_path: Path) -> None:
     tree = resolve(declared(site, "1" * 40), tmp_path / "resolve")
     moved = dataclasses.replace(tree.repository.source, url="https://mirror.test/x.git")
@@ -573,7 +663,13 @@ def test_question_to_a_server_that_is_silent_ends_when_it_is_cancelled(tmp_path:
 
     async def scenario() -> int:
         question = asyncio.create_task(
-            inquire(("/bin/sh", "-c", script), environment={}, directory=tmp_path)
+            inquire(
+                ("/bin/sh", "-c", script),
+                environment={},
+                directory=tmp_path,
+                reach=Reach(program=PROGRAM, writable=(tmp_path,)),
+                limits=CageLimits(),
+            )
         )
         pid = int(await asyncio.to_thread(reached.read_text))
         pidfd = os.pidfd_open(pid)

@@ -18,10 +18,14 @@ from configbuild.model import (
     ConfigMapItem,
     ConfigMapSource,
     ConfigSource,
+    GitSource,
     PathSource,
 )
+from configbuild.process import SandboxUnavailableError
 from configbuild.sources import (
     ConfigMapContent,
+    Git,
+    Ran,
     ResolvedSources,
     SourceResolver,
     config_maps,
@@ -103,6 +107,24 @@ def test_path_is_a_tree_of_the_namespace(root: Path, tmp_path: Path) -> None:
     assert copied(resolve(root, config=PathSource(path="rules")), tmp_path) == {
         "pyproject.toml": b"team-a"
     }
+
+
+def test_machine_on_which_git_cannot_be_run_is_told_by_its_own_reason(tmp_path: Path) -> None:
+    async def run(*_: object, **__: object) -> Ran:
+        raise SandboxUnavailableError("the kernel has no Landlock")
+
+    made = SourceResolver(
+        layout=layout(tmp_path),
+        config_maps=ConfigMapsInMemory(),
+        git=Git(program=Path("/bin/true")),
+        run=run,
+    )
+    source = GitSource(url="https://192.0.2.1/rules.git", ref="refs/heads/main", path=".")
+
+    with pytest.raises(SourceError, match="no Landlock") as caught:
+        asyncio.run(made.resolve("team-a", spec(config=source)))
+
+    assert (caught.value.reason, caught.value.field) == ("SandboxUnavailable", "spec.config.git")
 
 
 def test_link_within_the_namespace_may_lead_to_a_tree(root: Path, tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from configbuild.cage import Limits
 from configbuild.model import Stream
 from configbuild.process import Command, Launcher
-from configbuild.sources import Ran
+from configbuild.sandbox import source_cage
+from configbuild.sources import Ran, Reach
 
 # The answer to a question about one reference has some hundred bytes; a server may have more to say
 # that nobody asked for.
@@ -19,14 +21,31 @@ _GRACE_S = 0.5
 _TAIL_LINES = 20
 
 
-async def inquire(argv: Sequence[str], *, environment: Mapping[str, str], directory: Path) -> Ran:
+async def inquire(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    directory: Path,
+    reach: Reach,
+    limits: Limits | None,
+) -> Ran:
     """Run a command to its end; see :class:`configbuild.sources.Run`.
 
-    Cancelled, it ends the command with all that it started, and reaps it.
+    In a cage with these ``limits``; ``None``: without a sandbox. Cancelled, it ends the command and
+    all that this started, and reaps it.
     """
     answer = _Answer()
+    cage = None
+    if limits is not None:
+        cage = source_cage(
+            reach.program,
+            readable=reach.readable,
+            writable=reach.writable,
+            ports=reach.ports,
+            limits=limits,
+        )
     async with await Launcher.start() as launcher:
-        command = Command(argv=tuple(argv), env=environment, cwd=directory)
+        command = Command(argv=tuple(argv), env=environment, cwd=directory, cage=cage)
         ended = await launcher.run(command, answer, grace_s=_GRACE_S)
     return Ran(
         status=ended.status,

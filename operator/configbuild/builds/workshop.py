@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from configbuild.builds.inquiry import inquire
@@ -169,6 +170,6 @@ def make_reader(
             trusted_index=settings.index_url,
             asks_indexes=settings.wheelhouse is None,
             git=Git(program=settings.git_bin, ca_file=Path(trusted) if trusted else None),
-            run=inquire,
+            run=partial(inquire, limits=settings.limits if settings.sandbox == "on" else None),
         ),
     )

@@ -5,6 +5,9 @@ nothing: no hook, filter, submodule or attribute of it takes effect, and files c
 committed. The only protocol is https, to the addresses that were checked (``http.curloptResolve``),
 and redirects are not followed, since Git would check none of them. Credentials go into the
 environment of git alone, bound to the one URL; they stand in no argument and no file.
+
+Should a server or a repository make git do something else all the same: each command says what it
+needs (:class:`~configbuild.sources.remote.Reach`), and is run where it gets nothing more.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from configbuild.origins import Repository as Origin
 from configbuild.redaction import Redactor
 from configbuild.sources.archive import unpack
 from configbuild.sources.hosts import Admitted, HostRules
-from configbuild.sources.remote import Ran, Run, Workplace
+from configbuild.sources.remote import Ran, Reach, Run, Workplace
 from configbuild.sources.secrets import Credentials
 
 FIELD = "spec.config.git"
@@ -113,7 +116,12 @@ class Git:
             return
         if not self.program.is_file():
             raise SourceKindError(FIELD, f"the operator has no git at {self.program} (ADE_GIT_BIN)")
-        ran = await run((str(self.program), "version"), environment={}, directory=directory)
+        ran = await run(
+            (str(self.program), "version"),
+            environment={},
+            directory=directory,
+            reach=self.reach(directory),
+        )
         found = re.match(rb"git version (\d+)\.(\d+)", ran.output)
         if found is None or (int(found[1]), int(found[2])) < _OLDEST:
             told = ran.output.decode(errors="replace").strip() or "no version"
@@ -147,6 +155,20 @@ class Git:
             "HOME": str(directory),
             "XDG_CONFIG_HOME": str(directory),
         }
+
+    def reach(self, directory: Path, admitted: Admitted | None = None) -> Reach:
+        """Tell what a command reaches that works in ``directory``, and talks to an admitted host.
+
+        Names are resolved already, so no name server is asked.
+        """
+        if admitted is None:
+            return Reach(program=self.program, writable=(directory,))
+        return Reach(
+            program=self.program,
+            writable=(directory,),
+            readable=() if self.ca_file is None else (self.ca_file,),
+            ports=(admitted.url.port,),
+        )
 
     def argv(self, *arguments: str, most_bytes: int) -> tuple[str, ...]:
         """Write a command whose files have at most ``most_bytes`` each."""
@@ -187,6 +209,7 @@ class Repository:
             self.git.argv("ls-remote", "--", url, ref, peeled, most_bytes=self.limits.bytes),
             environment=self.git.environment(admitted, self.credentials, directory),
             directory=directory,
+            reach=self.git.reach(directory, admitted),
         )
         if ran.status != 0:
             raise self.error(ran)
@@ -343,6 +366,7 @@ class _Fetching:
         )
         return await self._run(
             environment,
+            self._repository.git.reach(self.place.scratch, admitted),
             *(
                 "fetch",
                 "--depth=1",
@@ -355,15 +379,16 @@ class _Fetching:
         )
 
     async def _local(self, *arguments: str) -> Ran:
-        environment = self._repository.git.local_environment(self.place.scratch)
-        return await self._run(environment, *arguments)
+        git, scratch = self._repository.git, self.place.scratch
+        return await self._run(git.local_environment(scratch), git.reach(scratch), *arguments)
 
-    async def _run(self, environment: Mapping[str, str], *arguments: str) -> Ran:
+    async def _run(self, environment: Mapping[str, str], reach: Reach, *arguments: str) -> Ran:
         git, limit = self._repository.git, self._repository.limits.bytes
         return await self.place.run(
             git.argv(*arguments, most_bytes=limit),
             environment={**environment, "GIT_DIR": str(self._directory)},
             directory=self.place.scratch,
+            reach=reach,
         )
 
     def _fetched_id(self) -> str:

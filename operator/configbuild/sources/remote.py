@@ -26,11 +26,26 @@ class Ran:
     tail: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a command needs beside the system itself; in a sandbox it gets nothing else.
+
+    ``program``: what it runs, wherever that is installed. ``writable``: what is there and may be
+    changed, with all below it; ``readable``: what may be read. ``ports`` are those of TCP that it
+    connects to; without any it has no network.
+    """
+
+    program: Path
+    writable: tuple[Path, ...]
+    readable: tuple[Path, ...] = ()
+    ports: tuple[int, ...] = ()
+
+
 class Run(Protocol):
     """Runs one command below a launcher: it is ended whole on cancellation, and reaped."""
 
     async def __call__(
-        self, argv: Sequence[str], *, environment: Mapping[str, str], directory: Path
+        self, argv: Sequence[str], *, environment: Mapping[str, str], directory: Path, reach: Reach
     ) -> Ran:
         """Run it to its end; a bad exit code does not raise."""
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import assert_never
 
 from configbuild.archives import Limits
-from configbuild.errors import SourceError, SourceKindError, SpecError
+from configbuild.errors import LauncherError, SourceError, SourceKindError, SpecError
 from configbuild.layout import Layout
 from configbuild.model import (
     ArchiveSource,
@@ -162,7 +162,11 @@ class SourceResolver:
             credentials=credentials,
         )
         with TemporaryDirectory(prefix="configbuild-git-") as directory:
-            return await repository.resolve(self.run, Path(directory))
+            try:
+                return await repository.resolve(self.run, Path(directory))
+            except LauncherError as error:
+                # Of the machine and not of the spec, such as a kernel without a sandbox.
+                raise SourceError("spec.config.git", error.message, reason=error.reason) from error
 
     async def _tree(
         self, namespace: str, source: EngineSource | ConfigMapSource, field: str
