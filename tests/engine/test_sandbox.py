@@ -12,7 +12,7 @@ from configbuild.layout import Layout
 from configbuild.model import BuildStatus
 from tests.attacks.attempts import ATTEMPTS
 from tests.attacks.targets import LIMITS, attempts_source, outcome_of, targets
-from tests.engine.support import KEY, Bench
+from tests.engine.support import KEY, Bench, wheel_of
 from tests.packages import write_package
 
 # The kernel does not count root's processes, so this one is tried without root, in
@@ -36,6 +36,38 @@ def test_attempt_is_denied_and_succeeds_without_the_sandbox(
 ) -> None:
     assert outcome_of(lines["on"], where, name) == "denied"
     assert outcome_of(lines["off"], where, name) == "succeeded"
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_wheel_of_others_that_metadata_names_is_out_of_reach_but_without_the_sandbox(
+    tmp_path: Path, *, sandbox: bool
+) -> None:
+    """A spec may not name a file; what a package requires is not the spec's, and may."""
+    asyncio.run(_require_a_wheel_of_others(tmp_path, sandbox=sandbox))
+
+
+async def _require_a_wheel_of_others(directory: Path, *, sandbox: bool) -> None:
+    bench = await Bench.at(directory)
+    theirs = directory / "sources" / "team-b"
+    theirs.mkdir()
+    wheel_of(write_package(directory / "wages", "wages"), theirs, "wages")
+    (wheel,) = theirs.glob("*.whl")
+    backend = write_package(bench.sources / "config", "ade-config") / "backend.py"
+    version = '"Version: " + VERSION'
+    named = f'{version}, "Requires-Dist: wages @ {wheel.as_uri()}"'
+    backend.write_text(backend.read_text().replace(version, named))
+    attempt = await bench.attempt()
+    attempt.request = replace(attempt.request, sandbox=sandbox)
+
+    outcome = await attempt.run()
+
+    said = "\n".join(bench.output(attempt))
+    if sandbox:
+        assert outcome.status is BuildStatus.FAILED, said
+        assert "Permission denied" in said
+    else:
+        assert outcome.status is BuildStatus.ACTIVE, said
+        assert list(attempt.request.paths.venv.rglob("wages-1.0.0.dist-info"))
 
 
 async def _build(directory: Path, sandbox: bool) -> list[str]:
