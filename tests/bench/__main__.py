@@ -19,6 +19,7 @@ from tests.bench import (
     bench_burst,
     bench_live,
     bench_log_path,
+    bench_rebuild,
     bench_replay,
     bench_restart,
     bench_sandbox,
@@ -40,6 +41,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "unchanged": bench_unchanged.run,
     "burst": bench_burst.run,
     "sandbox": bench_sandbox.run,
+    "rebuild": bench_rebuild.run,
 }
 
 

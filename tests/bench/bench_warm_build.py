@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,21 +103,31 @@ class Ours:
     workshop: Workshop
     journals: Journals
 
-    async def build(self, environment: Mapping[str, str]) -> Built:
-        """Make one build; its parts are in its journal and in its receipt."""
+    async def build(
+        self,
+        environment: Mapping[str, str],
+        *,
+        trigger: Trigger = Trigger.FORCED,
+        config: Mapping[str, Any] | None = None,
+    ) -> Built:
+        """Make one build; its parts are in its journal and in its receipt.
+
+        ``config`` stands in the place of the declared one.
+        """
         workshop = replace(self.workshop, environment=environment)
-        declared = self.manifests.choose(KEY.name)
+        spec = dict(self.manifests.choose(KEY.name).spec)
+        spec["config"] = config or spec["config"]
         build_id = BuildId.new()
-        cpu_before_s, marks = _cpu_s(), [time.perf_counter()]
-        wanted = await self.reader.read(Declared(key=KEY, uid="", generation=1, spec=declared.spec))
+        cpu_before_s, marks = processor_s(), [time.perf_counter()]
+        wanted = await self.reader.read(Declared(key=KEY, uid="", generation=1, spec=spec))
         marks.append(time.perf_counter())
         journal = await asyncio.to_thread(self.journals.create, build_id)
         marks.append(time.perf_counter())
-        attempt = Attempt(workshop.request(wanted, build_id, Trigger.FORCED), journal)
+        attempt = Attempt(workshop.request(wanted, build_id, trigger), journal)
         outcome = await attempt.run()
         ended = datetime.now(UTC)
         marks.append(time.perf_counter())
-        cpu_s = _cpu_s() - cpu_before_s
+        cpu_s = processor_s() - cpu_before_s
         assert outcome.status is BuildStatus.ACTIVE, outcome
         paths = self.settings.layout.build(KEY, build_id)
         events = list(self.journals.events(build_id))
@@ -158,7 +168,7 @@ class Script:
         shell = ("bash", "-c", TRACED, "bash", str(trace)) if traced else ("sh",)
         begun = time.time()
         with log.open("wb") as output:
-            cpu_before_s = _cpu_s()
+            cpu_before_s = processor_s()
             started = time.perf_counter()
             process = await asyncio.create_subprocess_exec(
                 *shell,
@@ -171,7 +181,7 @@ class Script:
             )
             code = await process.wait()
             took_s = time.perf_counter() - started
-            cpu_s = _cpu_s() - cpu_before_s
+            cpu_s = processor_s() - cpu_before_s
         told = log.read_text()
         assert code == 0, f"{SCRIPT.name} exited with {code}:\n{told}"
         commands, around_s = _traced_parts(trace, paths, begun, took_s) if traced else ((), {})
@@ -199,7 +209,7 @@ class Script:
         ]
 
 
-def _cpu_s() -> float:
+def processor_s() -> float:
     """Add up the processor time of this process and of all below it that have ended."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
@@ -315,7 +325,7 @@ async def prepare(root: Path, *, index: bool) -> tuple[Ours, Script]:
     config = root / "config"
     wanted.sources.config.copy_to(config)
     if wheelhouse is not None:
-        _fetch_wheels(wheelhouse, settings, (engine, config))
+        fetch_wheels(wheelhouse, settings, _needed((engine, config)))
     ours = Ours(
         settings=settings,
         manifests=manifests,
@@ -326,11 +336,11 @@ async def prepare(root: Path, *, index: bool) -> tuple[Ours, Script]:
     return ours, Script(root=root, settings=settings, config=config)
 
 
-def _fetch_wheels(wheelhouse: Path, settings: Settings, trees: Sequence[Path]) -> None:
-    """Have pip (run by uv) fetch all that the trees need to be built and to run."""
+def _needed(trees: Sequence[Path]) -> set[str]:
+    """Tell what the trees need to be built and to run."""
     projects = [tomllib.loads((tree / "pyproject.toml").read_text()) for tree in trees]
     own = {project["project"]["name"] for project in projects}
-    needed = {
+    return {
         requirement
         for project in projects
         for requirement in (
@@ -339,6 +349,10 @@ def _fetch_wheels(wheelhouse: Path, settings: Settings, trees: Sequence[Path]) -
         )
         if Requirement(requirement).name not in own
     }
+
+
+def fetch_wheels(wheelhouse: Path, settings: Settings, needed: Iterable[str]) -> None:
+    """Have pip (run by uv) fetch wheels of these requirements and of all that they need."""
     argv = [str(settings.uv_bin), "tool", "run", "--no-progress", "--quiet"]
     argv += ["--python", str(settings.python_bin), "pip", "download", "--quiet"]
     argv += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(wheelhouse)]
