@@ -33,8 +33,8 @@ from configbuild.kube.client import (
     Cluster,
     PermissionMissingError,
     Right,
-    load_configuration,
 )
+from configbuild.kube.connection import load_connection
 from configbuild.kube.reconciler import Reconciler
 from configbuild.kube.watch import Watcher
 from configbuild.logstore import LogStore
@@ -89,7 +89,7 @@ async def run_operator(settings: Settings, *, namespaces: Sequence[str]) -> None
         interpreters = await probe([settings.python_bin, *settings.python_bins])
         metrics = _metrics(settings)
         async with (
-            Cluster(await load_configuration(), asked=metrics.asked) as cluster,
+            Cluster(await load_connection(), asked=metrics.asked) as cluster,
             _log_store(settings, cluster) as log_store,
         ):
             await _operate(settings, namespaces, interpreters, cluster, log_store, metrics, stop)

@@ -15,8 +15,8 @@ from typing import Any
 
 import kopf
 
-from configbuild.kube.client import load_configuration
-from configbuild.kube.watch import connection_info, watch_settings
+from configbuild.kube.connection import load_connection
+from configbuild.kube.watch import watch_settings
 from configbuild.resource import GROUP, PLURAL, VERSION
 
 
@@ -27,7 +27,7 @@ async def main(namespace: str) -> None:
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
-        return connection_info(await load_configuration())
+        return (await load_connection()).info
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def event(event: kopf.RawEvent, name: str | None, **_: Any) -> None:

@@ -13,15 +13,18 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration, CustomObjectsApi
-
+from configbuild.kube.client import Cluster
+from configbuild.kube.connection import load_connection
+from configbuild.kube.rest import Rest
 from configbuild.model import BuildId
 from tests.cluster.operation import Operator
 
 # As many requests as one API server answers at once without making others wait.
 _AT_ONCE = 16
+
+_ALL = "/apis/ade.dev/v1alpha1/namespaces/{namespace}/configbuilds"
 
 
 def multiply(operator: Operator, model: dict[str, Any], names: list[str]) -> None:
@@ -30,41 +33,36 @@ def multiply(operator: Operator, model: dict[str, Any], names: list[str]) -> Non
 
 
 async def _multiply(operator: Operator, model: dict[str, Any], names: list[str]) -> None:
-    configuration = Configuration()
-    await config.load_kube_config(  # type: ignore[no-untyped-call]
-        config_file=str(operator.cluster.kubeconfig), client_configuration=configuration
-    )
-    async with ApiClient(configuration) as client:
-        api = CustomObjectsApi(client)
+    with mock.patch.dict(os.environ, KUBECONFIG=str(operator.cluster.kubeconfig)):
+        connection = await load_connection()
+    async with Cluster(connection) as cluster:
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def one(name: str) -> None:
             async with limit:
-                await _make(api, operator, model, name)
+                await _make(cluster.rest, operator, model, name)
 
         async with asyncio.TaskGroup() as group:
             for name in names:
                 group.create_task(one(name))
 
 
-async def _make(
-    api: CustomObjectsApi, operator: Operator, model: dict[str, Any], name: str
-) -> None:
-    where = ("ade.dev", "v1alpha1", operator.namespace, "configbuilds")
+async def _make(rest: Rest, operator: Operator, model: dict[str, Any], name: str) -> None:
+    where = {"namespace": operator.namespace, "name": name}
     body = {
         "apiVersion": "ade.dev/v1alpha1",
         "kind": "ConfigBuild",
         "metadata": {"name": name},
         "spec": model["spec"],
     }
-    created: Any = await api.create_namespaced_custom_object(*where, body)
+    created = await rest.post(_ALL, where, body)
     build_id = BuildId.new()
     _make_venv(operator, model, name, build_id, created["metadata"]["uid"])
     status = json.loads(
         json.dumps(model["status"]).replace(model["status"]["build"]["id"], build_id)
     )
     status["active"]["venvPath"] = str(operator.venvs / name / build_id.ulid)
-    await api.patch_namespaced_custom_object_status(*where, name, {"status": status})
+    await rest.merge_patch(f"{_ALL}/{{name}}/status", where, {"status": status})
 
 
 def _make_venv(

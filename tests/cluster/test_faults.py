@@ -76,7 +76,7 @@ _ROUTES = "configbuild.web.routes"
 AT_START = [
     _at("configbuild.app.probe"),
     _at("configbuild.app.remove_tree"),
-    _at("configbuild.app.load_configuration"),
+    _at("configbuild.app.load_connection"),
     _at(f"{_CLUSTER}.check_permissions"),
     _at(f"{_CLUSTER}.list_configbuilds"),
     _at(f"{_RECONCILER}.observe"),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from unittest import mock
 
 import valkey
-from kubernetes.aio import config
-from kubernetes.aio.client import Configuration
 
+from configbuild.kube.connection import Connection, load_connection
 from configbuild.kube.log_maps import LogMaps
 from configbuild.kube.rest import Rest
 from configbuild.logstore import LogOwner, LogStore, StoredLog
@@ -83,15 +85,10 @@ class ConfigMapSite:
     @asynccontextmanager
     async def opened_rest(self, port: int | None = None) -> AsyncIterator[Rest]:
         """Open connections to the API server, as its administrator."""
-        configuration = Configuration()
-        await config.load_kube_config(  # type: ignore[no-untyped-call]
-            config_file=str(self.cluster.kubeconfig),
-            client_configuration=configuration,
-            persist_config=False,
-        )
-        configuration.retries = None
-        configuration.host = f"https://127.0.0.1:{port or self.port}"
-        rest = Rest(configuration)
+        with mock.patch.dict(os.environ, KUBECONFIG=str(self.cluster.kubeconfig)):
+            info = (await load_connection()).info
+        server = f"https://127.0.0.1:{port or self.port}"
+        rest = Rest(Connection(dataclasses.replace(info, server=server)))
         try:
             yield rest
         finally:

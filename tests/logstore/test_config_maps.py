@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import kopf
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes.aio.client import Configuration
 
+from configbuild.kube.connection import Connection
 from configbuild.kube.log_maps import LogMaps
 from configbuild.kube.rest import Rest
 from configbuild.logstore import LogOwner, LogStore, LogStoreError
@@ -212,9 +213,8 @@ async def answering(
         app = web.Application(client_max_size=4 * MAX_BYTES)
         app.router.add_route("*", "/{rest:.*}", answer)
         async with TestServer(app) as server:
-            configuration = Configuration(host=str(server.make_url("")).rstrip("/"))
-            configuration.retries = None
-            asking = Rest(configuration)
+            info = kopf.ConnectionInfo(server=str(server.make_url("")).rstrip("/"))
+            asking = Rest(Connection(info))
             try:
                 yield LogMaps(asking), left
             finally:

@@ -43,7 +43,6 @@ NO_REASONS = {
     "InvalidImageName",
     "OnRootMismatch",
     "RuntimeDefault",
-    "BearerToken",
     "BuildStatus",
     "ClusterRole",
     "ConfigBuild",

@@ -6,13 +6,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import kopf
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.client.exceptions import ApiException, ForbiddenException, NotFoundException
 
-from configbuild.kube.rest import FAILURES, Rest
+from configbuild.kube.connection import Connection
+from configbuild.kube.rest import (
+    FAILURES,
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    Rest,
+)
 
 Answer = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -24,13 +31,8 @@ def asked(answer: Answer, ask: Callable[[Rest], Awaitable[Any]]) -> Any:
         app = web.Application()
         app.router.add_route("*", "/{rest:.*}", answer)
         async with TestServer(app) as server:
-            configuration = Configuration(
-                host=str(server.make_url("")).rstrip("/"),
-                api_key={"BearerToken": "the-token"},
-                api_key_prefix={"BearerToken": "Bearer"},
-            )
-            configuration.retries = None
-            rest = Rest(configuration)
+            server_url = str(server.make_url("")).rstrip("/")
+            rest = Rest(Connection(kopf.ConnectionInfo(server=server_url, token="the-token")))
             try:
                 return await ask(rest)
             finally:
@@ -88,7 +90,7 @@ def test_patch_says_that_it_is_merged() -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(403, ForbiddenException), (404, NotFoundException), (503, ApiException)],
+    [(403, ForbiddenError), (404, NotFoundError), (409, ConflictError), (503, ApiError)],
 )
 def test_answer_that_says_no_is_an_error_of_its_kind(status: int, kind: type[Exception]) -> None:
     async def refuse(_: web.Request) -> web.Response:
@@ -98,6 +100,8 @@ def test_answer_that_says_no_is_an_error_of_its_kind(status: int, kind: type[Exc
         asked(refuse, lambda rest: rest.get("/x", {}))
 
     assert isinstance(caught.value, FAILURES)
+    assert isinstance(caught.value, ApiError)
+    assert (caught.value.status, caught.value.body) == (status, '{"message": "no"}')
 
 
 def test_answer_without_json_is_a_failure() -> None:

@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from kubernetes.aio.client.exceptions import ForbiddenException
 from prometheus_client import CollectorRegistry
 
 from configbuild.callers import Act, Identity
 from configbuild.errors import ClusterError
-from configbuild.kube.rest import Rest
+from configbuild.kube.rest import ForbiddenError, Rest
 from configbuild.kube.reviews import Reviews
 from configbuild.model import ConfigKey
 from tests.process.support import in_loop
@@ -220,7 +219,7 @@ async def test_answer_is_that_of_one_caller_one_act_and_one_config() -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [ForbiddenException(status=403, reason="Forbidden"), ConnectionResetError(), TimeoutError()],
+    [ForbiddenError(403, "Forbidden"), ConnectionResetError(), TimeoutError()],
     ids=["forbidden", "reset", "timeout"],
 )
 @in_loop

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from kubernetes.aio.client.exceptions import ApiException, NotFoundException
 
 from configbuild.kube import trust
-from configbuild.kube.rest import Rest
+from configbuild.kube.rest import ApiError, NotFoundError, Rest
 from configbuild.kube.trust import OwnNamespaceError, Trust, own_namespace
 from tests.process.support import in_loop
 
@@ -29,7 +28,7 @@ class Server(Rest):
             raise self.failure
         assert dict(variables) == {"namespace": "team-a", "name": "configbuild-ca"}
         if self.data is None:
-            raise NotFoundException(status=404)
+            raise NotFoundError(404)
         return {"data": self.data}
 
     async def post(
@@ -71,7 +70,7 @@ async def test_authority_is_written_once_and_put_right_where_somebody_changed_it
 async def test_api_server_that_refuses_or_is_away_is_told_and_ends_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    for failure in (ApiException(status=403, reason="Forbidden"), ConnectionResetError()):
+    for failure in (ApiError(403, "Forbidden"), ConnectionResetError()):
         assert not await Trust(Server(failure=failure), "team-a", b"mine").publish()
     assert "configbuild-ca not written: 403 Forbidden" in caplog.text
 

@@ -1,24 +1,16 @@
-"""What the plugin shows to the operator, and whom it trusts: by default what kubectl has.
-
-Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/ (client-go
-credential plugins).
-"""
+"""What the plugin shows to the operator, and whom it trusts: by default what kubectl has."""
 
 from __future__ import annotations
 
-import json
-import os
 import ssl
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from configbuild.cli.documents import InputError
-from configbuild.cli.kubeconfig import current_user
 from configbuild.cli.objects import published_authority
+from configbuild.kubeconfig import current_user, run_plugin
 
 # Where manifests/default puts the operator.
 _DEFAULT_OPERATOR_NAMESPACE = "configbuild-system"
@@ -28,7 +20,10 @@ class Token(Protocol):
     """A bearer token, wherever it comes from."""
 
     def read(self) -> str | None:
-        """Give it; ``None`` if there is none. :class:`InputError` if it cannot be had."""
+        """Give it; ``None`` if there is none.
+
+        :class:`InputError` or :class:`~configbuild.kubeconfig.KubeconfigError` if it cannot be had.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +66,8 @@ class KubeconfigToken:
             case {"token": str(token)}:
                 return token
             case {"exec": {"command": str()} as program}:
-                return _run(program, directory)
+                given = run_plugin(program, directory).get("token")
+                return str(given) if given else None
         return None
 
 
@@ -146,28 +142,3 @@ def _authorities_in(file: Path) -> str:
     except (OSError, UnicodeDecodeError, ssl.SSLError) as error:
         raise InputError(f"--certificate-authority: {file}: {error}") from None
     return text
-
-
-def _run(program: Mapping[str, Any], directory: Path) -> str | None:
-    """Run a credential plugin, with the terminal if it may ask something."""
-    command = program["command"]
-    if "/" in command:
-        command = str(directory / command)
-    interactive = program.get("interactiveMode") != "Never" and sys.stdin.isatty()
-    version = program.get("apiVersion", "client.authentication.k8s.io/v1")
-    info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": interactive}}
-    environment = {entry["name"]: entry["value"] for entry in program.get("env") or ()}
-    try:
-        done = subprocess.run(
-            [command, *(program.get("args") or ())],
-            env={**os.environ, **environment, "KUBERNETES_EXEC_INFO": json.dumps(info)},
-            stdin=None if interactive else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        token = json.loads(done.stdout)["status"].get("token")
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise InputError(f"the kubeconfig's program for credentials failed: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{command} gave no ExecCredential with a status") from None
-    return str(token) if token else None

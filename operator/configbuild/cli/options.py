@@ -17,7 +17,7 @@ from configbuild.cli.credentials import (
     TokenFile,
     Trust,
 )
-from configbuild.cli.kubeconfig import current_namespace
+from configbuild.kubeconfig import current_namespace
 
 # What `kubectl port-forward service/configbuild-operator 8443` makes of it.
 LOCAL_SERVER = "https://127.0.0.1:8443"

@@ -16,7 +16,6 @@ from configbuild.cli.api import Api
 from configbuild.cli.common import Output, Shape, write_shaped
 from configbuild.cli.documents import InputError
 from configbuild.cli.follow import Follower
-from configbuild.cli.kubeconfig import current_namespace
 from configbuild.cli.options import (
     LOCAL_SERVER,
     Authority,
@@ -39,6 +38,7 @@ from configbuild.cli.text import lines_of
 from configbuild.cli.waiting import on_terminal, show_live, show_plainly
 from configbuild.durations import format_duration
 from configbuild.events import decode_line
+from configbuild.kubeconfig import current_namespace
 from configbuild.model import BuildId, BuildStatus
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import base64
 import logging
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
-from kubernetes.aio import config
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.client.exceptions import (
-    ConflictException,
-    ForbiddenException,
-    NotFoundException,
-)
-
 from configbuild.errors import ClusterError, SourceError
-from configbuild.kube.rest import FAILURES, Asked, Rest, tell_nobody, words_of
+from configbuild.kube.connection import Connection
+from configbuild.kube.rest import (
+    FAILURES,
+    Asked,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    Rest,
+    tell_nobody,
+    words_of,
+)
 from configbuild.model import BuildId, ConfigKey
 from configbuild.resource import GROUP, PLURAL, VERSION
 from configbuild.sources import ConfigMapContent, SecretContent
@@ -80,52 +80,11 @@ class CrdMissingError(ClusterError):
     reason = "CrdMissing"
 
 
-async def load_configuration() -> Configuration:
-    """Read how to reach the API server: ``KUBECONFIG``, or the pod's service account."""
-    configuration = Configuration()
-    if os.environ.get("KUBECONFIG"):
-        await config.load_kube_config(  # type: ignore[no-untyped-call]
-            client_configuration=configuration, persist_config=False
-        )
-        first = Path(os.environ["KUBECONFIG"].split(os.pathsep)[0])
-        configuration.refresh_api_key_hook = _token_of_file(first)  # type: ignore[assignment]
-    else:
-        config.load_incluster_config(  # type: ignore[no-untyped-call]
-            client_configuration=configuration
-        )
-    # The name of a resource is all that a log line needs; retries are the callers' matter.
-    configuration.retries = None
-    return configuration
-
-
-def _changed_at(file: Path) -> int:
-    return file.stat().st_mtime_ns
-
-
-def _token_of_file(kubeconfig: Path) -> Callable[[Configuration], Awaitable[None]]:
-    """Make a hook that takes up a token that was rotated, by the file's time of change."""
-    seen = _changed_at(kubeconfig)
-
-    async def refresh(configuration: Configuration) -> None:
-        nonlocal seen
-        changed = _changed_at(kubeconfig)
-        if changed == seen:
-            return
-        fresh = Configuration()
-        await config.load_kube_config(  # type: ignore[no-untyped-call]
-            client_configuration=fresh, persist_config=False
-        )
-        configuration.api_key = fresh.api_key
-        seen = changed
-
-    return refresh
-
-
 class Cluster:
     """A client for one API server; also where ConfigMaps and Secrets of sources come from."""
 
-    def __init__(self, configuration: Configuration, *, asked: Asked = tell_nobody) -> None:
-        self._rest = Rest(configuration, asked=asked)
+    def __init__(self, connection: Connection, *, asked: Asked = tell_nobody) -> None:
+        self._rest = Rest(connection, asked=asked)
 
     async def __aenter__(self) -> Self:
         return self
@@ -162,9 +121,9 @@ class Cluster:
         while True:
             try:
                 page = await self._list_page(namespace, token)
-            except ForbiddenException as error:
+            except ForbiddenError as error:
                 raise _permission(f"list {PLURAL}", namespace) from error
-            except NotFoundException as error:
+            except NotFoundError as error:
                 raise CrdMissingError(
                     f"the API server does not know {PLURAL}.{GROUP}; apply crds/ first"
                 ) from error
@@ -180,9 +139,9 @@ class Cluster:
         """Read one ConfigBuild as it is now; ``None`` if there is none."""
         try:
             body: dict[str, Any] = await self._rest.get(_ONE, _variables(key))
-        except NotFoundException:
+        except NotFoundError:
             return None
-        except ForbiddenException as error:
+        except ForbiddenError as error:
             raise _permission(f"get {PLURAL}", key.namespace) from error
         except FAILURES as error:
             raise ClusterError(f"reading ConfigBuild {key} failed: {words_of(error)}") from error
@@ -204,9 +163,9 @@ class Cluster:
                 body,
                 {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"},
             )
-        except (ConflictException, NotFoundException):
+        except (ConflictError, NotFoundError):
             return None
-        except ForbiddenException as error:
+        except ForbiddenError as error:
             raise _permission(f"patch {PLURAL}/status", key.namespace) from error
         except FAILURES as error:
             raise ClusterError(f"writing status of {key} failed: {words_of(error)}") from error
@@ -216,9 +175,9 @@ class Cluster:
         """Read a ConfigMap; see :class:`configbuild.sources.ConfigMaps`."""
         try:
             found = await self._rest.get(_CONFIG_MAP, {"namespace": namespace, "name": name})
-        except NotFoundException:
+        except NotFoundError:
             return None
-        except ForbiddenException as error:
+        except ForbiddenError as error:
             raise SourceError(
                 "spec.config.configMap", _permission("get configmaps", namespace).message
             ) from error
@@ -238,9 +197,9 @@ class Cluster:
         """Read a Secret; see :class:`configbuild.sources.Secrets`. Nothing of it is kept here."""
         try:
             found = await self._rest.get(_SECRET, {"namespace": namespace, "name": name})
-        except NotFoundException:
+        except NotFoundError:
             return None
-        except ForbiddenException as error:
+        except ForbiddenError as error:
             raise _permission("get secrets", namespace) from error
         except FAILURES as error:
             raise ClusterError(f"Secret {name!r} could not be read: {words_of(error)}") from error

@@ -14,15 +14,16 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
-from kubernetes.aio.client.exceptions import (
-    ApiException,
-    ConflictException,
-    ForbiddenException,
-    NotFoundException,
-)
-
 from configbuild.kube.client import BUILD_LABEL, FIELD_MANAGER, Right
-from configbuild.kube.rest import FAILURES, Rest, words_of
+from configbuild.kube.rest import (
+    FAILURES,
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    Rest,
+    words_of,
+)
 from configbuild.logstore import Chunk, LogOwner, LogStoreError, StoredLog
 from configbuild.logstore.chunks import ChunkContent, ChunkedLog
 from configbuild.logstore.config_maps import STORE, body_of, chunk_of, lines_of
@@ -72,7 +73,7 @@ class LogMaps:
     async def _find(self, owner: LogOwner, chunk: Chunk) -> Mapping[str, Any] | None:
         try:
             found: Mapping[str, Any] = await self._rest.get(_ONE, _where(owner, chunk.name))
-        except NotFoundException:
+        except NotFoundError:
             return None
         except FAILURES as error:
             raise _failed("reading", chunk.name, error) from error
@@ -149,7 +150,7 @@ class LogMapCopy:
         body = {"metadata": {"uid": known.uid}, **body_of(content.data, final=content.final)}
         try:
             await self._rest.merge_patch(_ONE, _where(self._owner, known.name), body, _QUERY)
-        except (NotFoundException, ConflictException):
+        except (NotFoundError, ConflictError):
             return None
         return known.uid
 
@@ -159,7 +160,7 @@ class LogMapCopy:
         where = {"namespace": self._owner.key.namespace}
         try:
             made = await self._rest.post(_ALL, where, body, _QUERY)
-        except ConflictException:
+        except ConflictError:
             await _delete(self._rest, self._owner, name)
             made = await self._rest.post(_ALL, where, body, _QUERY)
         uid: str = made["metadata"]["uid"]
@@ -191,7 +192,7 @@ async def _delete(rest: Rest, owner: LogOwner, name: str, *, uid: str | None = N
     body = {"preconditions": {"uid": uid}} if uid is not None else {}
     try:
         await rest.delete(_ONE, _where(owner, name), body)
-    except (NotFoundException, ConflictException):
+    except (NotFoundError, ConflictError):
         return
     except FAILURES as error:
         raise _failed("removing", name, error) from error
@@ -202,11 +203,11 @@ def _where(owner: LogOwner, name: str) -> dict[str, str]:
 
 
 def _failed(act: str, name: str, error: BaseException) -> LogStoreError:
-    lasting = isinstance(error, ForbiddenException) or (
+    lasting = isinstance(error, ForbiddenError) or (
         # Too large, invalid, or refused by an admission webhook: the same the next time.
-        isinstance(error, ApiException) and error.status in (400, 413, 422)
+        isinstance(error, ApiError) and error.status in (400, 413, 422)
     )
-    detail = f": {error.body[:200]}" if isinstance(error, ForbiddenException) and error.body else ""
+    detail = f": {error.body[:200]}" if isinstance(error, ForbiddenError) and error.body else ""
     return LogStoreError(
         f"{act} ConfigMap {name} failed: {words_of(error)}{detail}", lasting=lasting
     )

@@ -7,11 +7,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from kubernetes.aio.client.exceptions import NotFoundException
-
 from configbuild.errors import ConfigBuildError
 from configbuild.kube.client import FIELD_MANAGER, Right
-from configbuild.kube.rest import FAILURES, Rest, words_of
+from configbuild.kube.rest import FAILURES, NotFoundError, Rest, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +89,7 @@ class Trust:
         query = {"fieldManager": FIELD_MANAGER}
         try:
             found: dict[str, Any] = await self._rest.get(_ONE, where)
-        except NotFoundException:
+        except NotFoundError:
             body = {
                 "metadata": {
                     "name": CONFIG_MAP,

@@ -17,9 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import kopf
-from kubernetes.aio.client import Configuration
 
-from configbuild.kube.client import load_configuration
+from configbuild.kube.connection import load_connection
 from configbuild.resource import GROUP, PLURAL, VERSION
 
 
@@ -134,7 +133,7 @@ class Watcher:
             # kopf logs in again only after the API server has refused a token (401). Given the same
             # one again it ends, or hangs for ever; until there is another, it has to wait.
             nonlocal refused
-            connection = connection_info(await load_configuration())
+            connection = (await load_connection()).info
             if connection.token is not None and connection.token == refused:
                 raise kopf.TemporaryError("waiting for a new token", delay=_TOKEN_RETRY_S)
             refused = connection.token
@@ -153,20 +152,6 @@ _TOKEN_RETRY_S = 3.0
 
 # kopf waits 5 s for its tasks and then cancels them.
 _STOP_TIMEOUT_S = 8.0
-
-
-def connection_info(configuration: Configuration) -> kopf.ConnectionInfo:
-    """Tell kopf how to reach the API server, from the same configuration as the client's."""
-    scheme, _, token = (configuration.api_key.get("BearerToken") or "").partition(" ")
-    return kopf.ConnectionInfo(
-        server=configuration.host,
-        ca_path=configuration.ssl_ca_cert,
-        insecure=not configuration.verify_ssl,
-        scheme=scheme.capitalize() or None,
-        token=token or None,
-        certificate_path=configuration.cert_file,
-        private_key_path=configuration.key_file,
-    )
 
 
 def _hand_over(
