@@ -36,10 +36,9 @@ RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-d
  && /opt/tools/bin/pip --python /opt/configbuild/bin/python check
 
 # Nothing can be compiled later, on a read-only root. By hash and unchecked, since a copy between
-# stages may change the times that other bytecode is checked by. The API client's models, 40 MB of
-# bytecode, are imported one by one where they are used, and the operator uses three.
+# stages may change the times that other bytecode is checked by.
 RUN /opt/configbuild/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-      -x '/kubernetes/(aio/)?client/(models|api)/' /opt/configbuild/lib
+      /opt/configbuild/lib
 
 
 FROM ${BASE}
@@ -51,9 +50,18 @@ RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
 
 # For sources of kind git; the base has none. More of Debian's packages can be asked for: a
 # compiler, for configs whose dependencies have no wheels (`make image COMPILER=1`).
+#
+# Debian's git depends on perl, whose library is 50 MB: for git's commands about mail, Subversion and
+# the like. It is left out (perl-base, of the base, is not touched) by dpkg's own means, so that its
+# database stays whole. Other packages may want it: with them it is there.
 ARG PACKAGES=
-RUN apt-get update -q \
- && apt-get install -qy --no-install-recommends \
+RUN set --; \
+ [ -n "${PACKAGES}" ] || set -- \
+      -o Dpkg::Options::=--path-exclude=/usr/share/perl/* \
+      -o Dpkg::Options::=--path-exclude=/usr/lib/*/perl/* \
+      -o Dpkg::Options::=--path-exclude=/usr/lib/*/libperl.so.*; \
+ apt-get update -q \
+ && apt-get install -qy --no-install-recommends "$@" \
       -o Dpkg::Options::=--path-exclude=/usr/share/doc/* \
       -o Dpkg::Options::=--path-include=/usr/share/doc/*/copyright \
       -o Dpkg::Options::=--path-exclude=/usr/share/man/* \
