@@ -13,7 +13,6 @@ import typer
 from configbuild.cli.common import Output
 from configbuild.cli.documents import InputError
 from configbuild.cli.environment import load_settings
-from configbuild.cli.live import LiveDisplay
 from configbuild.cli.local import LocalBuild
 from configbuild.cli.manifests import read_manifests
 from configbuild.cli.progress import Display, NdjsonDisplay, PlainDisplay, say, write_lines
@@ -138,5 +137,8 @@ def _display(output: Output) -> Display:
     if output is Output.NDJSON:
         return NdjsonDisplay()
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+        # Late: it is of no use to the operator, whose command is beside this one.
+        from configbuild.cli.live import LiveDisplay  # noqa: PLC0415
+
         return LiveDisplay()
     return PlainDisplay()
