@@ -1,7 +1,10 @@
-"""Run everything: ``python -m tests.e2e [--keep]``.
+"""Run everything: ``python -m tests.e2e``.
 
 Outside of the enclosure programs, images and wheels are made, which wants a network. Then the
 program runs itself inside (``--inside``), where nothing of the world is reached.
+
+CI asks first which Debian packages are missing (``--packages``), and whether this machine can have
+a node at all (``--check``: 3 if it does not let us, with what exactly).
 """
 
 from __future__ import annotations
@@ -18,13 +21,17 @@ from pathlib import Path
 from tests.cluster.controlplane import ControlPlaneError
 from tests.cluster.controlplane.progress import to_stderr
 from tests.e2e import enclosure, scenes
-from tests.e2e.errors import E2eError
+from tests.e2e.errors import E2eError, MachineError
 from tests.e2e.images import Images, Workshop
+from tests.e2e.machine import missing_rights
 from tests.e2e.node import Node, running_node
 from tests.e2e.parts import find_parts, missing_packages
 from tests.e2e.user import User
 
 _FAILURES = (E2eError, ControlPlaneError, TimeoutError, subprocess.SubprocessError, OSError)
+
+# The exit code for what is the machine's limit and not ours.
+NOT_ALLOWED = 3
 
 IMAGE_TARGET_MB = 200
 _MB = 1_000_000
@@ -33,10 +40,22 @@ _MB = 1_000_000
 def main() -> int:
     """Prepare, or play inside; returns 0 if everything was as it should be."""
     parser = argparse.ArgumentParser(prog="make e2e", description=__doc__)
-    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
-    inside = parser.parse_args().inside
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    ways.add_argument("--packages", action="store_true", help="name Debian packages to install")
+    ways.add_argument("--check", action="store_true", help="only look whether a node can run here")
+    options = parser.parse_args()
     try:
-        return _outside() if inside is None else _inside(inside)
+        if options.packages:
+            print(*missing_packages())
+            return 0
+        if options.check:
+            _check_machine()
+            return 0
+        return _outside() if options.inside is None else _inside(options.inside)
+    except MachineError as error:
+        print(f"make e2e: {error}", file=sys.stderr)
+        return NOT_ALLOWED
     except _FAILURES as error:
         print(f"\nmake e2e failed: {error}", file=sys.stderr)
         return 1
@@ -62,11 +81,14 @@ def _outside() -> int:
 
 def _check_machine() -> None:
     if sys.platform != "linux":
-        raise E2eError("make e2e wants Linux: a node is namespaces and cgroups of its kernel")
+        raise MachineError("a node wants Linux: it is namespaces and cgroups of its kernel")
     if os.geteuid() != 0:
-        raise E2eError("make e2e wants root: it makes namespaces, mounts and cgroups. Try sudo")
+        raise MachineError("a node wants root: it makes namespaces, mounts and cgroups. Try sudo")
     if packages := missing_packages():
         raise E2eError(f"programs are missing. On Debian: apt-get install {' '.join(packages)}")
+    if missing := missing_rights():
+        lines = "".join(f"\n  {right}" for right in missing)
+        raise MachineError(f"this machine does not let root do what a node does:{lines}")
 
 
 def _tell_sizes(made: Images, seconds: float) -> None:

@@ -7,6 +7,10 @@ class E2eError(Exception):
     """The machine lacks something, a part did not start, or something is not as it should be."""
 
 
+class MachineError(E2eError):
+    """The machine does not let us run a node; nothing is wrong with the operator."""
+
+
 def expect(fact: object, what: str) -> None:
     """Hold the operator to what is said of it.
 

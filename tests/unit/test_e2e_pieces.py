@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,8 @@ from tests.cluster.controlplane.ports import Ports
 from tests.e2e import __main__ as program
 from tests.e2e.configuration import NODE
 from tests.e2e.errors import E2eError
-from tests.e2e.parts import parts_directory
+from tests.e2e.machine import Probe
+from tests.e2e.parts import missing_packages, parts_directory
 from tests.e2e.user import read_events
 
 PORTS = Ports(apiserver=1, etcd=2, etcd_peer=3)
@@ -63,3 +67,30 @@ def test_who_is_not_root_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(E2eError, match="wants root"):
         program._check_machine()
+
+
+def test_right_that_a_machine_does_not_give_is_named_with_its_words() -> None:
+    granted = Probe(right="list a directory", argv=("ls", "/"))
+    refused = Probe(right="read nothing", argv=("sh", "-c", "echo 'it is not there' >&2; exit 1"))
+    unknown = Probe(right="run it", argv=("/nowhere/program",))
+
+    assert granted.problem() is None
+    assert refused.problem() == "read nothing: it is not there"
+    assert "run it: [Errno 2]" in (unknown.problem() or "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to be without")
+@pytest.mark.skipif(bool(missing_packages()), reason="a program that is missing is told first")
+def test_root_without_a_right_is_told_which_before_anything_is_built() -> None:
+    """With a code of its own, by which CI knows the machine's limit from a failure."""
+    limited = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+
+    done = subprocess.run(
+        [*limited, sys.executable, "-m", "tests.e2e", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == program.NOT_ALLOWED
+    assert "make namespaces (CAP_SYS_ADMIN" in done.stderr
