@@ -43,6 +43,7 @@ from configbuild.metrics.words import SandboxState
 from configbuild.serving import make_access, make_certificate
 from configbuild.settings import Settings
 from configbuild.version import operator_version
+from configbuild.volume import check_volume
 from configbuild.web.app import create_app
 from configbuild.web.counted import CountedStreams
 from configbuild.web.server import serve
@@ -83,6 +84,7 @@ async def run_operator(settings: Settings, *, namespaces: Sequence[str]) -> None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    check_volume(settings.layout)
     with volume_lock(settings.layout.venvs):
         # Scratch belongs to builds that run, and under the lock none does.
         await asyncio.to_thread(remove_tree, settings.layout.scratch_root)
