@@ -132,6 +132,19 @@ async def test_paths_in_a_kubeconfig_are_relative_to_it(kubeconfig: Path) -> Non
 
 
 @in_loop
+async def test_file_of_a_token_that_a_kubeconfig_names_is_read_again_once_it_has_changed(
+    kubeconfig: Path,
+) -> None:
+    token = kubeconfig.with_name("token")
+    token.write_text("first\n")
+    write(kubeconfig, {"tokenFile": "token"})
+    made = await load_connection()
+    token.write_text("second\n")
+    os.utime(token, ns=(1, 1))
+    assert await made.headers() == {"Authorization": "Bearer second"}
+
+
+@in_loop
 async def test_data_in_a_kubeconfig_go_before_paths(kubeconfig: Path) -> None:
     cluster = {"certificate-authority": "ca.crt", "certificate-authority-data": "QQ=="}
     write(

@@ -64,7 +64,7 @@ async def load_connection() -> Connection:
     :class:`KubeconfigError` or :class:`ClusterError` say what is wrong with it, or missing.
     """
     if os.environ.get("KUBECONFIG"):
-        read, files = _of_kubeconfig, kubeconfig_files()
+        read, files = _of_kubeconfig, [*kubeconfig_files(), *_files_of_tokens()]
     else:
         read, files = _of_pod, [SERVICE_ACCOUNT / "token"]
     # In a thread, since a kubeconfig's user may be a program.
@@ -127,6 +127,11 @@ def _shown(user: dict[str, Any], directory: Path) -> dict[str, Any]:
     elif "exec" in user:
         shown |= _given(run_plugin(user["exec"], directory))
     return shown
+
+
+def _files_of_tokens() -> list[Path]:
+    user, directory = current_user() or ({}, Path())
+    return [directory / user["tokenFile"]] if user.get("tokenFile") else []
 
 
 def _given(status: dict[str, Any]) -> dict[str, Any]:
