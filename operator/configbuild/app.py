@@ -8,10 +8,8 @@ with their last words, then the last status of each.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -42,6 +40,7 @@ from configbuild.metrics import Metrics, measure
 from configbuild.metrics.words import SandboxState
 from configbuild.serving import make_access, make_certificate
 from configbuild.settings import Settings
+from configbuild.tuning import tune
 from configbuild.version import operator_version
 from configbuild.volume import check_volume
 from configbuild.web.app import create_app
@@ -56,16 +55,6 @@ _START_RETRY_S = 2.0
 # How long the last status may take to reach the API server; a pod gets 30 s in all.
 _FLUSH_TIMEOUT_S = 5.0
 
-# Objects made between two looks of the collector (Python: 700). Nearly all that is made here stays,
-# so it finds nothing: with 5,000 ConfigBuilds it took 2.5 s of a start that takes 13.
-_GC_THRESHOLD = 20_000
-
-# How long a thread that reads a build's output keeps the interpreter from the event loop (Python:
-# 5 ms). Measured while one floods, on a busy machine: p50, p90 and p99 of the delay of the loop are
-# 0.57, 1.4 and 4.5 ms with 0.5 ms, and 0.40, 1.0 and 3.0 with 0.1 ms; 0.05 ms is no better. The
-# throughput is the same.
-SWITCH_INTERVAL_S = 0.0001
-
 
 class LockedError(ConfigBuildError):
     """Another operator uses the same volume."""
@@ -78,8 +67,7 @@ async def run_operator(settings: Settings, *, namespaces: Sequence[str]) -> None
 
     ``namespaces`` empty means the whole cluster.
     """
-    gc.set_threshold(_GC_THRESHOLD)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    tune()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,13 +24,13 @@ from typing import Protocol
 
 import orjson
 
-from configbuild.app import SWITCH_INTERVAL_S
 from configbuild.events import OBJECT, rfc3339
 from configbuild.journal import JournalWriter
 from configbuild.model import BuildId, Step, Stream
 from configbuild.process import Command, Launcher
 from configbuild.redaction import MASK, Redactor
 from configbuild.steplog import StepLog
+from configbuild.tuning import tune
 from tests.bench.meters import loop_delays, p99
 from tests.bench.report import (
     Figure,
@@ -321,7 +320,7 @@ def run(
     line_bytes: int = 1 << 30,
 ) -> list[Figure]:
     """Run the benchmark in a directory of its own; returns its figures."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)  # as in the operator
+    tune()  # as in the operator
     with tempfile.TemporaryDirectory(prefix="bench-log-path-") as name:
         return asyncio.run(
             measure(

@@ -24,7 +24,6 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
-from configbuild.app import SWITCH_INTERVAL_S
 from configbuild.builds.records import BuildRecord, record_of
 from configbuild.events import BuildCompleted, BuildCreated
 from configbuild.journal import Journals, JournalWriter
@@ -32,6 +31,7 @@ from configbuild.model import BuildId, BuildStatus, Step, Trigger
 from configbuild.process import Command, Launcher
 from configbuild.redaction import Redactor
 from configbuild.steplog import StepLog
+from configbuild.tuning import tune
 from configbuild.web.app import create_app
 from configbuild.web.backend import BuildService
 from configbuild.web.server import serve
@@ -183,5 +183,5 @@ def _tell(**what: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    tune()
     asyncio.run(main(Path(sys.argv[1])))
