@@ -193,6 +193,21 @@ def test_run_that_cannot_begin_says_why_and_ends_with_125(
     nowhere = plugin(control_plane, "run", "invoices", *where, "--", "true")
     assert nowhere.code == 125
     assert "say --image and --claim" in nowhere.errors
+    # A claim of a workspace, which begins deeper and says so. This operator's are in a place of
+    # their own, so no claim is taken to begin anywhere.
+    venv = Path(operator.get("invoices")["status"]["active"]["venvPath"])
+    asked = ("run", "invoices", *where, "--image", "some", "--dry-run")
+    unsaid = plugin(control_plane, *asked, "--claim", "share", "--", "true")
+    assert unsaid.code == 125
+    assert "ade.dev/mount-path" in unsaid.errors
+    control_plane.kubectl("apply", "-f", "-", stdin=json.dumps(_claim(operator, venv.parents[1])))
+    for said in ((), ("--claim", "share")):
+        planned = yaml.safe_load(plugin(control_plane, *asked, *said, "--", "true").text)
+        pod = planned["spec"]["template"]["spec"]
+        assert pod["volumes"][0]["persistentVolumeClaim"] == {"claimName": "share"}
+        (mount, *_) = pod["containers"][0]["volumeMounts"]
+        assert mount["mountPath"] == str(venv)
+        assert mount["subPath"] == f"invoices/{venv.name}"
     deploy(operator)
     with playing_kubelet(control_plane, f"node-{operator.namespace}") as kubelet:
         process = start_run(operator, "true")
@@ -203,6 +218,23 @@ def test_run_that_cannot_begin_says_why_and_ends_with_125(
         assert process.returncode == 125
         assert b"does not begin: ImagePullBackOff: no such image" in errors
         assert jobs(operator) == []
+
+
+def _claim(operator: Operator, mount_path: Path) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": "share",
+            "namespace": operator.namespace,
+            "annotations": {"ade.dev/mount-path": str(mount_path)},
+        },
+        "spec": {
+            "accessModes": ["ReadOnlyMany"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": "",
+        },
+    }
 
 
 def test_kubectl_asks_the_plugin_for_words_in_every_shell(

@@ -7,7 +7,7 @@ so the venv stays while it lives, also when a newer build takes its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -21,6 +21,9 @@ BUILD_LABEL = "ade.dev/build-id"
 
 # Where manifests/base mounts the claim.
 DEFAULT_ROOT = PurePosixPath("/var/lib/configbuild")
+
+MOUNT_PATH = "ade.dev/mount-path"
+"""The annotation of a claim that begins elsewhere, as those of workspaces do: where to mount it."""
 
 # Should this program die before it has removed the Job: long enough to read what it said.
 _KEPT_S = 3600
@@ -75,6 +78,17 @@ def place_of(deployment: Mapping[str, Any], venv: PurePosixPath) -> Place | None
     )
 
 
+def roots_of(claims: Iterable[Mapping[str, Any]], venv: PurePosixPath) -> dict[str, PurePosixPath]:
+    """Tell where the claims begin that say so themselves, and have ``venv`` below that."""
+    found = {}
+    for claim in claims:
+        metadata = claim["metadata"]
+        path = (metadata.get("annotations") or {}).get(MOUNT_PATH)
+        if path and venv.is_relative_to(path):
+            found[str(metadata["name"])] = PurePosixPath(path)
+    return found
+
+
 _LIKE_THE_OPERATOR = ("securityContext", "imagePullSecrets", "nodeSelector", "tolerations")
 
 # What the operator's own pod has in manifests/base, where that cannot be looked at.
@@ -89,27 +103,41 @@ _SECURITY = {
 
 
 def choose_place(
-    found: Place | None, *, image: str | None, claim: str | None, venv: PurePosixPath
+    found: Place | None,
+    *,
+    image: str | None,
+    claim: str | None,
+    venv: PurePosixPath,
+    roots: Mapping[str, PurePosixPath],
 ) -> Place:
-    """Take what was found, or what the user says; :class:`InputError` if something is missing."""
+    """Take what was found, or what the user says; :class:`InputError` if something is missing.
+
+    ``roots`` are those of :func:`roots_of`; a claim that is not among them begins where the
+    operator mounts its own.
+    """
     if found is not None:
         chosen = replace(found, image=image or found.image)
         if claim is None or claim == found.claim:
             return chosen
+        if claim in roots:
+            chosen = replace(chosen, root=roots[claim], within="")
         return replace(chosen, claim=claim, beside_operator=False)
+    claim = claim or next(iter(roots), None)
     missing = [
         option for option, value in (("--image", image), ("--claim", claim)) if value is None
     ]
     if missing:
         raise InputError(
-            f"no Deployment with the labels {OPERATOR_LABELS} mounts a claim above {venv};"
+            f"no Deployment with the labels {OPERATOR_LABELS} mounts a claim above {venv} here;"
             f" say {' and '.join(missing)}"
         )
-    if not venv.is_relative_to(DEFAULT_ROOT):
+    root = roots.get(claim or "", DEFAULT_ROOT)
+    if not venv.is_relative_to(root):
         raise InputError(
-            f"{venv} is not below {DEFAULT_ROOT}, so where the claim begins is not known"
+            f"{venv} is not below {root}, so where the claim begins is not known; say so with the"
+            f" claim's annotation {MOUNT_PATH}"
         )
-    return Place(image=image or "", claim=claim or "")
+    return Place(image=image or "", claim=claim or "", root=root)
 
 
 def make_job(

@@ -24,6 +24,7 @@ from configbuild.cli.job import (
     choose_place,
     make_job,
     place_of,
+    roots_of,
     state_of,
 )
 from configbuild.cli.objects import (
@@ -33,6 +34,7 @@ from configbuild.cli.objects import (
     kubectl,
     program,
     read_object,
+    read_quietly,
 )
 from configbuild.cli.options import Name, Namespace
 from configbuild.cli.progress import say
@@ -57,7 +59,9 @@ def run(
     ] = None,
     claim: Annotated[
         str | None,
-        typer.Option(metavar="PVC", help="Holds the venvs; otherwise the operator's."),
+        typer.Option(
+            metavar="PVC", help="Holds the venvs; otherwise the operator's, or one that says so."
+        ),
     ] = None,
     env: Annotated[
         list[str] | None,
@@ -82,7 +86,8 @@ def run(
     A Job is made: the venv is mounted read-only, the image is the operator's, the pod wears the
     build's id. Its output comes as it is written. Ctrl-C ends it. Everything is done by kubectl,
     with your own rights: to create and delete Jobs, to read pods and their logs, and, unless
-    --image and --claim are said, Deployments.
+    --image and --claim are said, Deployments. A claim that begins elsewhere than the operator's
+    says where by its annotation ade.dev/mount-path.
 
     The exit code is that of the command; 125: it could not be run.
     """
@@ -117,12 +122,17 @@ def _place(told: Told, image: str | None, claim: str | None) -> Place:
         raise InputError(f"{told.title} has no active build, so there is nothing to run")
     venv = PurePosixPath(str(told.active["venvPath"]))
     found = None
+    where = ("-n", str(told.metadata["namespace"]))
     if image is None or claim is None:
-        where = ("-n", str(told.metadata["namespace"]))
         answer = read_object("get", "deployments", "-l", OPERATOR_LABELS, *where)
         places = (place_of(deployment, venv) for deployment in answer.get("items") or ())
         found = next(filter(None, places), None)
-    return choose_place(found, image=image, claim=claim, venv=venv)
+    claims: list[dict[str, Any]] = []
+    if found is None or claim not in (None, found.claim):
+        # Who may not look at claims has one that begins where the operator's does.
+        claims = read_quietly("get", "persistentvolumeclaims", *where).get("items") or []
+    roots = roots_of(claims, venv)
+    return choose_place(found, image=image, claim=claim, venv=venv, roots=roots)
 
 
 def _environment(given: list[str]) -> dict[str, str]:
