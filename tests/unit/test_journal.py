@@ -426,6 +426,25 @@ def test_a_journal_is_live_while_its_writer_is_open(journals: Journals) -> None:
     assert journals.writer(BUILD) is None
 
 
+def test_a_journal_is_live_before_there_is_a_file(
+    journals: Journals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = JournalWriter.create
+
+    def look_and_create(path: Path, build_id: BuildId, *, limit_bytes: int) -> JournalWriter:
+        assert not path.exists()
+        assert journals.is_live(build_id)
+        made = create(path, build_id, limit_bytes=limit_bytes)
+        assert journals.is_live(build_id)
+        return made
+
+    monkeypatch.setattr(JournalWriter, "create", look_and_create)
+    assert not journals.is_live(BUILD)
+    with closing(journals.create(BUILD)):
+        assert journals.is_live(BUILD)
+    assert not journals.is_live(BUILD)
+
+
 def test_what_is_not_there_is_not_found(journals: Journals) -> None:
     with pytest.raises(NotFoundError):
         journals.reopen(BUILD)

@@ -46,15 +46,17 @@ async def follow_tokens(
 
 async def _cancel(state: ConfigState, declared: Declared, token: str, runner: BuildRunner) -> None:
     running = state.running
-    if running is not None:
-        annotation = TokenKind.CANCEL.annotation
-        runner.end(running, f"canceled by {annotation}: {token}", reason="Canceled")
-        await running.ended.wait()
-    state.handled[TokenKind.CANCEL] = Handled(
+    handled = Handled(
         token=token,
         generation=declared.generation,
         build_id=running.record.id if running is not None else None,
     )
+    if running is not None:
+        state.canceling = handled
+        annotation = TokenKind.CANCEL.annotation
+        runner.end(running, f"canceled by {annotation}: {token}", reason="Canceled")
+        await running.ended.wait()
+    state.handled[TokenKind.CANCEL] = handled
 
 
 async def _activate(state: ConfigState, declared: Declared, token: str, layout: Layout) -> None:

@@ -101,7 +101,7 @@ class Janitor:
     ) -> None:
         """Take the journal of a build that no status names into history, or remove it."""
         told = await asyncio.to_thread(self._journals.summary, build_id)
-        if self._is_known(build_id) or self._journals.writer(build_id) is not None:
+        if self._is_known(build_id) or self._journals.is_live(build_id):
             return  # Begun since the journals were listed.
         record = record_of(told.created) if told is not None else None
         if record is not None and namespaces and record.key.namespace not in namespaces:

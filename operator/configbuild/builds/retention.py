@@ -120,7 +120,7 @@ class Sweep:
             build_id
             for build_id in self.journals.ids()
             if build_id not in known
-            and self.journals.writer(build_id) is None
+            and not self.journals.is_live(build_id)
             and self._is_past_grace(self.journals.path(build_id))
         ]
 

@@ -355,6 +355,9 @@ class Builds:
         if state is None or state.attempt is not attempt:
             return
         state.newest = attempt.record
+        if state.canceling is not None:
+            # Now, so that no status tells of the end without it.
+            state.handled[TokenKind.CANCEL], state.canceling = state.canceling, None
         venv = attempt.outcome.venv if attempt.outcome is not None else None
         if venv is not None:
             state.active = ActiveBuild.of(request, venv)

@@ -146,7 +146,8 @@ class ConfigState:
     """All that is known of one config. Changed only under :attr:`lock`, or by its own attempt.
 
     ``moving``: its source can change without its spec. ``faults``: annotations that could not be
-    followed. ``pinned``: the active build was chosen by a person and stands until further notice.
+    followed. ``canceling``: a token that ends the running build, told as handled with that end.
+    ``pinned``: the active build was chosen by a person and stands until further notice.
     """
 
     key: ConfigKey
@@ -167,6 +168,7 @@ class ConfigState:
     moving: bool = False
     ttl_s: float | None = None
     handled: dict[TokenKind, Handled] = field(default_factory=dict)
+    canceling: Handled | None = None
     faults: dict[TokenKind, str] = field(default_factory=dict)
     pinned: bool = False
     healed_log: JournalSummary | None = None

@@ -29,6 +29,7 @@ class Journals:
         self.directory = directory
         self._limit_bytes = limit_bytes
         self._writers: dict[BuildId, JournalWriter] = {}
+        self._begun: set[BuildId] = set()
 
     def path(self, build_id: BuildId) -> Path:
         """Name the file of a build's journal, whether or not it is there."""
@@ -36,9 +37,14 @@ class Journals:
 
     def create(self, build_id: BuildId) -> JournalWriter:
         """Begin a journal; it is live until its writer is closed."""
-        return self._live(
-            JournalWriter.create(self.path(build_id), build_id, limit_bytes=self._limit_bytes)
-        )
+        # Before there is a file, so that nobody who finds one takes it for a journal that is left.
+        self._begun.add(build_id)
+        try:
+            return self._live(
+                JournalWriter.create(self.path(build_id), build_id, limit_bytes=self._limit_bytes)
+            )
+        finally:
+            self._begun.discard(build_id)
 
     def reopen(self, build_id: BuildId) -> JournalWriter:
         """Take up a journal whose operator died; see :meth:`JournalWriter.open_existing`."""
@@ -50,6 +56,10 @@ class Journals:
         """Give the writer of a live journal."""
         writer = self._writers.get(build_id)
         return None if writer is None or writer.closed else writer
+
+    def is_live(self, build_id: BuildId) -> bool:
+        """Tell whether a journal is being written, or begun in this very moment."""
+        return build_id in self._begun or self.writer(build_id) is not None
 
     def exists(self, build_id: BuildId) -> bool:
         """Tell whether there is a journal."""
