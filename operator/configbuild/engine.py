@@ -25,7 +25,7 @@ from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError
 from configbuild.events import Body, BuildStep
 from configbuild.evidence import Evidence
 from configbuild.failures import Ending, classify
-from configbuild.files import remove_tree
+from configbuild.files import read_plain, remove_tree
 from configbuild.fingerprint import Fingerprint
 from configbuild.installers import (
     Access,
@@ -330,6 +330,8 @@ class _Run:
             output.feed(Stream.STDOUT, _KEPT)
             output.end(Stream.STDOUT)
             return
+        if planned.compiles_tools is not None:
+            await self.compile_tools(planned.compiles_tools, step, record, launcher)
         ended = await self.launch(planned, output, launcher)
         record.commands.append(
             CommandRecord(
@@ -346,6 +348,30 @@ class _Run:
                 await self.run_command(instead, step, record, launcher)
             return
         raise self.command_error(_argv(planned), step, ended, output)
+
+    async def compile_tools(
+        self, planned: PlannedCommand, step: Step, record: StepRecord, launcher: Launcher
+    ) -> None:
+        """Run what compiles build tools, if there are others than when it last ran."""
+        there = await asyncio.to_thread(self.tools_there)
+        noted = self.request.paths.compiled_tools
+        if not there or await asyncio.to_thread(read_plain, noted, len(there)) == there:
+            return
+        await self.run_command(planned, step, record, launcher)
+        # Also after a failure, which would only come again, and take its time in each build.
+        await asyncio.to_thread(noted.write_bytes, there)
+
+    def tools_there(self) -> bytes:
+        """Tell which tools are there, and for which Python; nothing where none are.
+
+        Whatever is added to the folder changes its time; bytecode goes into folders below. Code of
+        packages can change that time, but the bytecode of its tools too, which no other build has.
+        """
+        try:
+            folder = self.request.paths.unpacked_tools.lstat()
+        except FileNotFoundError:
+            return b""
+        return f"{self.request.tools.interpreter.version} {folder.st_mtime_ns}".encode()
 
     def command_error(
         self, argv: tuple[str, ...], step: Step, ended: CommandExit, output: StepOutput

@@ -22,7 +22,7 @@ from typing import Protocol, assert_never
 from configbuild.interpreters import Interpreter
 from configbuild.layout import BuildPaths
 from configbuild.model import Installer, InstallOptions
-from configbuild.steps import COMPILE_BYTECODE, UNSHARE_FILES
+from configbuild.steps import COMPILE_BYTECODE, COMPILE_TOOLS, UNSHARE_FILES
 
 # From the fetch to the install of one step; the longest build is an hour.
 _KEPT = "max-age=3600"
@@ -56,6 +56,8 @@ class Access(StrEnum):
     """Write into the venv, from the config's own cache."""
     REWORK = "rework"
     """Write into the venv by a program of ours: without a network or a cache."""
+    REWORK_OWN = "rework-own"
+    """Write into the config's own cache of uv by a program of ours: without a network."""
     INSPECT = "inspect"
     """Run what is in the venv: without a network, and without writing there."""
     COLLECT = "collect"
@@ -72,8 +74,9 @@ class PlannedCommand:
 
     ``writes``: what it may change besides that which its ``access`` gives; ``makes``: the folder in
     which it leaves the wheel of a source tree; ``without_wheels``: what is run in its place once
-    it has failed because something has no wheel (:func:`lacks_wheels`); ``tolerated``: a bad exit
-    code is reported and the step goes on.
+    it has failed because something has no wheel (:func:`lacks_wheels`); ``compiles_tools``: what is
+    run before it, once for whatever is new in the cache that its tools come from; ``tolerated``: a
+    bad exit code is reported and the step goes on.
     """
 
     argv: tuple[Argument, ...]
@@ -81,6 +84,7 @@ class PlannedCommand:
     writes: tuple[Path, ...] = ()
     makes: Path | None = None
     without_wheels: tuple[PlannedCommand, ...] = ()
+    compiles_tools: PlannedCommand | None = None
     tolerated: bool = False
 
 
@@ -203,6 +207,16 @@ class Uv:
             access=Access.BUILD,
             writes=(tree, out),
             makes=out,
+            compiles_tools=self._compile_tools(),
+        )
+
+    def _compile_tools(self) -> PlannedCommand:
+        archives = self.paths.unpacked_tools
+        return PlannedCommand(
+            argv=self._own_argv(COMPILE_TOOLS, archives),
+            access=Access.REWORK_OWN,
+            # A wheel is built as well without: only its tools take longer to start.
+            tolerated=True,
         )
 
     def install(self, what: Argument, constraints: tuple[Path, ...]) -> tuple[PlannedCommand, ...]:
@@ -255,8 +269,11 @@ class Uv:
         return (self._own_program(COMPILE_BYTECODE, site_packages),)
 
     def _own_program(self, program: Path, directory: Path) -> PlannedCommand:
-        argv = (str(self.tools.interpreter.path), "-I", "-S", "-B", str(program), str(directory))
-        return PlannedCommand(argv=argv, access=Access.REWORK)
+        return PlannedCommand(argv=self._own_argv(program, directory), access=Access.REWORK)
+
+    def _own_argv(self, program: Path, directory: Path) -> tuple[str, ...]:
+        interpreter = str(self.tools.interpreter.path)
+        return (interpreter, "-I", "-S", "-B", str(program), str(directory))
 
     def check(self) -> PlannedCommand:
         """See :class:`InstallerCommands`."""

@@ -184,6 +184,16 @@ class BuildPaths:
         return self.own_cache / "wheels"
 
     @property
+    def unpacked_tools(self) -> Path:
+        """Where uv unpacks what the config's wheels are built with."""
+        return self.own_caches.uv / "archive-v0"
+
+    @property
+    def compiled_tools(self) -> Path:
+        """What of it has been compiled to bytecode; no code of a package writes there."""
+        return self.own_cache / "compiled-tools"
+
+    @property
     def passing_caches(self) -> Caches:
         """Caches for commands that may leave nothing behind; they go with scratch."""
         return Caches(self.scratch / "cache")

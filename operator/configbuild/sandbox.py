@@ -15,7 +15,13 @@ from urllib.parse import urlsplit
 from configbuild.cage import Cage, Limits
 from configbuild.installers import Access, PlannedCommand, Toolchain
 from configbuild.layout import BuildPaths, Caches
-from configbuild.steps import COLLECT_METADATA, COMPILE_BYTECODE, UNSHARE_FILES, VERIFY_IMPORTS
+from configbuild.steps import (
+    COLLECT_METADATA,
+    COMPILE_BYTECODE,
+    COMPILE_TOOLS,
+    UNSHARE_FILES,
+    VERIFY_IMPORTS,
+)
 
 # From the operator's own environment, because they belong to the cluster and not to a person:
 # proxies and trusted certificates. All else stays out: tokens, service addresses, settings.
@@ -199,22 +205,26 @@ def _readable(access: Access, paths: BuildPaths, tools: Toolchain) -> tuple[Path
         Path(f"/etc/python{interpreter.minor}"),
     )
     own = (paths.scratch, paths.venv)
+    more: tuple[Path, ...]
     match access:
         case Access.CREATE | Access.INSPECT:
-            return (*system, tools.uv, VERIFY_IMPORTS, *own)
+            more = (tools.uv, VERIFY_IMPORTS, *own)
         case Access.INSTALL_FETCHED:
-            return (*system, tools.uv, *own)
+            more = (tools.uv, *own)
         case Access.LOOK_UP | Access.LOOK_UP_FETCHED:
-            return (*system, tools.uv, *_wheelhouse(tools), paths.scratch)
+            more = (tools.uv, *_wheelhouse(tools), paths.scratch)
         case Access.BUILD | Access.FETCH | Access.INSTALL | Access.INSTALL_OWN:
-            return (*system, *map(Path, _NETWORK), tools.uv, *_wheelhouse(tools), *own)
+            more = (*map(Path, _NETWORK), tools.uv, *_wheelhouse(tools), *own)
         case Access.REWORK:
-            return (*system, COMPILE_BYTECODE, UNSHARE_FILES, paths.venv)
+            more = (COMPILE_BYTECODE, UNSHARE_FILES, paths.venv)
+        case Access.REWORK_OWN:
+            more = (COMPILE_TOOLS,)
         case Access.COLLECT:
             # The interpreter is the operator's own, and so is the program.
-            return (*system, *_homes(tools.operator_python), COLLECT_METADATA, *own)
+            more = (*_homes(tools.operator_python), COLLECT_METADATA, *own)
         case _:
             assert_never(access)
+    return (*system, *more)
 
 
 def _wheelhouse(tools: Toolchain) -> tuple[Path, ...]:
@@ -231,6 +241,8 @@ def _writable(access: Access, paths: BuildPaths) -> tuple[Path, ...]:
             return (*passing, paths.venv)
         case Access.REWORK:
             return (paths.venv,)
+        case Access.REWORK_OWN:
+            return (caches.uv,)
         case Access.BUILD | Access.INSPECT | Access.LOOK_UP | Access.LOOK_UP_FETCHED:
             return passing
         case Access.COLLECT:
@@ -245,7 +257,7 @@ def _caches(access: Access, paths: BuildPaths) -> Caches:
             return paths.caches
         case Access.FETCH | Access.INSTALL_FETCHED | Access.LOOK_UP_FETCHED:
             return paths.index_caches
-        case Access.BUILD | Access.INSTALL_OWN:
+        case Access.BUILD | Access.INSTALL_OWN | Access.REWORK_OWN:
             return paths.own_caches
         case Access.INSPECT | Access.REWORK | Access.COLLECT:
             return paths.passing_caches

@@ -1,7 +1,7 @@
 """A warm build with uv: the sample engine and config by our engine, against ``warm_build.sh``.
 
 Both run the same commands (checked, word by word) in the same environment, on one file system and
-one uv cache, and leave venvs with the same files. A build of each comes first and fills the cache.
+one uv cache, and leave venvs with the same files. Builds come first and fill the cache.
 Wheels come from a directory, since what an index takes to answer would only blur the ratio; with a
 proxy that nobody listens at, whoever asked for more would fail. ``--index`` has the index asked.
 
@@ -365,6 +365,7 @@ async def measure(root: Path, *, rounds: int, index: bool) -> list[Figure]:
     """Build in turns, and print what it took and where the time went."""
     ours, script = await prepare(root, index=index)
     environment = dict(os.environ)
+    await ours.build(environment)  # compiles the tools of later builds
     _check_alike(await ours.build(environment), await script.build(environment, traced=True))
     if not index:
         environment = _cut_off(environment)

@@ -17,6 +17,7 @@ from tests.packages import write_package
 from tests.process.support import in_loop
 
 NEIGHBOUR = ConfigKey(KEY.namespace, "wages")
+COMPILED = "Bytecode compiled 1 files of build tools, for this build and later ones"
 KEPT = "Using the wheel that an earlier build made of the same source tree"
 
 
@@ -33,6 +34,38 @@ async def test_unchanged_engine_is_not_built_again_when_the_config_changes(tmp_p
     assert bench.output(second).count(KEPT) == 1
     installed = bench.paths(second).site_packages(second.request.tools.interpreter.minor)
     assert (installed / "ade_config" / "__init__.py").read_text() == "EDITED = 1\n"
+
+
+@in_loop
+async def test_build_tools_are_compiled_once_for_all_builds(tmp_path: Path) -> None:
+    bench = await Bench.at(tmp_path)
+    house = tmp_path / "house"
+    house.mkdir()
+    wheel_of(write_package(tmp_path / "tool", "ade-tool"), house, "ade-tool")
+    told = [await _tool_of_a_build(bench, house, edit=number) for number in range(3)]
+    # At first there is nothing to be compiled; then it is, before it is used.
+    assert told == [
+        ["ade_tool is read from its source"],
+        [COMPILED, "ade_tool is read from bytecode"],
+        ["ade_tool is read from bytecode"],
+    ]
+
+
+@in_loop
+async def test_wheel_is_built_though_its_tools_cannot_be_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = await Bench.at(tmp_path)
+    house = tmp_path / "house"
+    house.mkdir()
+    wheel_of(write_package(tmp_path / "tool", "ade-tool"), house, "ade-tool")
+    missing = str(tmp_path / "no-such-program.py")
+    monkeypatch.setattr("configbuild.installers.COMPILE_TOOLS", Path(missing))
+    told = [await _tool_of_a_build(bench, house, edit=number, also=missing) for number in range(3)]
+    source = "ade_tool is read from its source"
+    # It is tried once, since it would fail again.
+    assert [len(lines) for lines in told] == [1, 2, 1]
+    assert [lines[-1] for lines in told] == [source] * 3
 
 
 @pytest.mark.parametrize(
@@ -139,6 +172,34 @@ async def test_hostile_packages_change_no_venv_but_their_own(tmp_path: Path) -> 
     await _build(bench, house, KEY, trigger=Trigger.FORCED, **shared)
     assert marker.exists()
     assert linked.read_text().startswith("#poisoned")
+
+
+async def _tool_of_a_build(
+    bench: Bench, house: Path, *, edit: int, also: str = COMPILED
+) -> list[str]:
+    """Build an edited config by a back end that uses a tool; what is told of that tool."""
+    config = write_package(
+        bench.sources / "config",
+        "ade-config",
+        module_source=f"EDITED = {edit}\n",
+        while_building=(
+            "import importlib.util, os\n"
+            "cached = importlib.util.find_spec('ade_tool').cached\n"
+            "before = os.path.lexists(cached) and os.lstat(cached).st_ino\n"
+            "import ade_tool\n"
+            # What is not valid is written anew.
+            "same = before == os.lstat(cached).st_ino\n"
+            "print('ade_tool is read from', 'bytecode' if same else 'its source')"
+        ),
+    )
+    project = config / "pyproject.toml"
+    project.write_text(project.read_text().replace("requires = []", 'requires = ["ade-tool"]'))
+    attempt = await bench.attempt()
+    tools = replace(attempt.request.tools, wheelhouse=house)
+    attempt.request = replace(attempt.request, tools=tools)
+    outcome = await attempt.run()
+    assert outcome.status is BuildStatus.ACTIVE, "\n".join(bench.output(attempt))
+    return [line for line in bench.output(attempt) if also in line or "ade_tool is" in line]
 
 
 async def _build(

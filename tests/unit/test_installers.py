@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from configbuild.installers import (
 )
 from configbuild.interpreters import Interpreter
 from configbuild.model import IndexOptions, Installer, InstallOptions
-from configbuild.steps import UNSHARE_FILES
+from configbuild.steps import COMPILE_TOOLS, UNSHARE_FILES
 from tests.unit.examples import paths, tools
 
 PATHS = paths()
@@ -176,9 +177,23 @@ def test_pip_has_told_and_looks_nothing_up() -> None:
 def test_source_tree_is_built_to_a_wheel(commands: InstallerCommands, expected: str) -> None:
     tree, out = Path("/tree"), Path("/out")
 
-    assert commands.build_wheel(tree, out) == PlannedCommand(
+    assert replace(commands.build_wheel(tree, out), compiles_tools=None) == PlannedCommand(
         argv=argv(expected), access=Access.BUILD, writes=(tree, out), makes=out
     )
+
+
+def test_tools_of_uv_are_compiled_apart_and_may_stay_as_they_are() -> None:
+    tools_of_uv = uv().build_wheel(Path("/tree"), Path("/out")).compiles_tools
+
+    assert tools_of_uv == PlannedCommand(
+        argv=argv(f"/opt/python3.12 -I -S -B {COMPILE_TOOLS} {PATHS.own_caches.uv}/archive-v0"),
+        access=Access.REWORK_OWN,
+        tolerated=True,
+    )
+
+
+def test_pip_compiles_its_tools_itself() -> None:
+    assert pip().build_wheel(Path("/tree"), Path("/out")).compiles_tools is None
 
 
 UV_HEAD = "/bin/uv pip install --no-sources --python VENV/bin/python"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from configbuild.sandbox import PASSED_ON, make_cage, step_environment
 from tests.unit.examples import DETERMINED, paths, tools
 
 PATHS = paths()
+TREE = Path("/tree")
 ALONE = step_environment(PATHS, {})
 
 # What an operator's environment has and a build must not: secrets, and switches of the tools.
@@ -128,3 +130,22 @@ def test_looking_up_has_no_network_and_changes_no_venv(secret: str | None) -> No
     # It looks where the install has put it, and that one did need the venv.
     assert its_cache in cage(install).writable
     assert PATHS.venv in cage(install).writable
+
+
+def test_compiling_tools_reaches_the_configs_own_cache_alone() -> None:
+    build = Uv(options=InstallOptions(), paths=PATHS, tools=tools()).build_wheel(TREE, TREE)
+    assert build.compiles_tools is not None
+    cage = make_cage(
+        build.compiles_tools,
+        paths=PATHS,
+        tools=tools(),
+        index_urls=(),
+        environment={},
+        limits=Limits(),
+    )
+
+    assert cage.writable == (Path("/dev/null"), PATHS.own_caches.uv)
+    assert cage.ports == ()
+    assert not {PATHS.venv, PATHS.scratch, PATHS.cache} & set(cage.readable)
+    # What says that tools have been compiled is not for them to write.
+    assert not PATHS.compiled_tools.is_relative_to(PATHS.own_caches.uv)
