@@ -216,12 +216,20 @@ class _Run:
         finally:
             await asyncio.wait({preparing})
 
+    @property
+    def all_anew(self) -> bool:
+        """Whether nothing is taken that an earlier build has made."""
+        return self.request.trigger in (Trigger.FORCED, Trigger.EXPIRED)
+
     def prepare(self) -> None:
         """Lay out caches and scratch: copies of the source trees, and the constraints."""
         paths = self.request.paths
         for folder in (paths.home, paths.tmp, paths.engine_wheels, paths.config_wheels):
             folder.mkdir(parents=True)
         self.caches_lock = hold(paths)
+        if self.all_anew:
+            remove_tree(paths.kept_bytecode)
+        paths.kept_bytecode.mkdir(exist_ok=True)
         paths.passing_caches.uv.mkdir(parents=True)
         paths.passing_caches.pip.mkdir()
         # A command is let into what is there, never into the folder around it, which others share.
@@ -261,7 +269,7 @@ class _Run:
         """Take the wheel that an earlier build made of the same tree, unless all is to be anew."""
         key = wheel_key(tree.digest, self.request.tools.interpreter, self.request.spec.install)
         self.wheel_keys[into] = key
-        if self.request.trigger not in (Trigger.FORCED, Trigger.EXPIRED):
+        if not self.all_anew:
             self.kept_wheels.take(key, into)
 
     async def run_step(self, planned: PlannedStep, launcher: Launcher) -> None:

@@ -213,7 +213,7 @@ class Uv:
     def _compile_tools(self) -> PlannedCommand:
         archives = self.paths.unpacked_tools
         return PlannedCommand(
-            argv=self._own_argv(COMPILE_TOOLS, archives),
+            argv=self._own_program(COMPILE_TOOLS, archives),
             access=Access.REWORK_OWN,
             # A wheel is built as well without: only its tools take longer to start.
             tolerated=True,
@@ -257,7 +257,9 @@ class Uv:
         copies = ("--link-mode", "copy")
         return (
             PlannedCommand(argv=self._uv(*argv, *target, "--", what), access=Access.BUILD),
-            self._own_program(UNSHARE_FILES, self.paths.venv),
+            PlannedCommand(
+                argv=self._own_program(UNSHARE_FILES, self.paths.venv), access=Access.REWORK
+            ),
             PlannedCommand(argv=self._uv(*argv, *copies, "--", what), access=Access.INSTALL_OWN),
         )
 
@@ -266,14 +268,18 @@ class Uv:
         if not self.options.compile_bytecode:
             return ()
         site_packages = self.paths.site_packages(self.tools.interpreter.minor)
-        return (self._own_program(COMPILE_BYTECODE, site_packages),)
+        kept = self.paths.kept_bytecode
+        return (
+            PlannedCommand(
+                argv=self._own_program(COMPILE_BYTECODE, site_packages, kept),
+                access=Access.REWORK,
+                writes=(kept,),
+            ),
+        )
 
-    def _own_program(self, program: Path, directory: Path) -> PlannedCommand:
-        return PlannedCommand(argv=self._own_argv(program, directory), access=Access.REWORK)
-
-    def _own_argv(self, program: Path, directory: Path) -> tuple[str, ...]:
+    def _own_program(self, program: Path, *directories: Path) -> tuple[str, ...]:
         interpreter = str(self.tools.interpreter.path)
-        return (interpreter, "-I", "-S", "-B", str(program), str(directory))
+        return (interpreter, "-I", "-S", "-B", str(program), *map(str, directories))
 
     def check(self) -> PlannedCommand:
         """See :class:`InstallerCommands`."""

@@ -184,6 +184,11 @@ class BuildPaths:
         return self.own_cache / "wheels"
 
     @property
+    def kept_bytecode(self) -> Path:
+        """Bytecode of the config's last venv; no code of a package writes there."""
+        return self.own_cache / "bytecode"
+
+    @property
     def unpacked_tools(self) -> Path:
         """Where uv unpacks what the config's wheels are built with."""
         return self.own_caches.uv / "archive-v0"

@@ -206,6 +206,7 @@ class Script:
             str(self.config),
             str(paths.venv),
             str(paths.scratch),
+            str(paths.kept_bytecode),
         ]
 
 

@@ -1,16 +1,19 @@
 #!/bin/sh
 # The sample build as a person would script it: the baseline of bench_warm_build.
 #
-# usage: warm_build.sh UV PYTHON OPERATOR_PYTHON STEPS WHEELS ENGINE CONFIG VENV SCRATCH
+# usage: warm_build.sh UV PYTHON OPERATOR_PYTHON STEPS WHEELS ENGINE CONFIG VENV SCRATCH KEPT
 #
 # WHEELS is a directory of wheels to install from; empty: the index. Run with the environment that
-# commands of a real build get, whose HOME and TMPDIR lie below SCRATCH.
+# commands of a real build get, whose HOME and TMPDIR lie below SCRATCH. KEPT is for bytecode; a build
+# by force, which is what the benchmark compares with, takes none of an earlier one.
 set -e
-uv=$1 python=$2 operator_python=$3 steps=$4 wheels=$5 engine=$6 config=$7 venv=$8 scratch=$9
+uv=$1 python=$2 operator_python=$3 steps=$4 wheels=$5 engine=$6 config=$7 venv=$8 scratch=$9 kept=${10}
 index=${wheels:+"--no-index --find-links $wheels"}
 
 # What a build begins with: copies of the sources that nobody else writes to.
 mkdir -p "$HOME" "$TMPDIR" "$scratch/engine-wheel" "$scratch/config-wheel" "${venv%/*}"
+rm -rf "$kept"
+mkdir -p "$kept"
 cp -R "$engine" "$scratch/engine"
 cp -R "$config" "$scratch/config"
 cd "$scratch"
@@ -37,7 +40,7 @@ echo "{\"name\": \"ade-engine\", \"version\": \"$version\", \"record_sha256\": \
 # shellcheck disable=SC2086
 "$uv" pip install --no-sources --python "$venv/bin/python" $index \
   --constraints "$scratch/engine-hold.txt" --no-build -- "$scratch"/config-wheel/*.whl
-"$python" -I -S -B "$steps/compile_bytecode.py" "$site"
+"$python" -I -S -B "$steps/compile_bytecode.py" "$site" "$kept"
 
 "$venv/bin/python" -I -B "$steps/verify_imports.py" "$scratch/engine.json" ade_engine ade_config
 "$uv" pip check --python "$venv/bin/python"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from configbuild.model import BuildStatus, ConfigKey, Trigger
+from configbuild.model import BuildId, BuildStatus, ConfigKey, Trigger
 from tests.engine.support import KEY, Bench, add_what_pip_upgrades, wheel_of
 from tests.packages import write_package
 from tests.process.support import in_loop
@@ -34,6 +34,58 @@ async def test_unchanged_engine_is_not_built_again_when_the_config_changes(tmp_p
     assert bench.output(second).count(KEPT) == 1
     installed = bench.paths(second).site_packages(second.request.tools.interpreter.minor)
     assert (installed / "ade_config" / "__init__.py").read_text() == "EDITED = 1\n"
+
+
+@in_loop
+async def test_bytecode_of_the_last_venv_is_taken_unless_all_is_to_be_anew(tmp_path: Path) -> None:
+    bench = await Bench.at(tmp_path)
+    told = []
+    for edit, trigger in enumerate(
+        [Trigger.INITIAL, Trigger.SOURCE_CHANGED, Trigger.FORCED, Trigger.EXPIRED]
+    ):
+        write_package(bench.sources / "config", "ade-config", module_source=f"EDITED = {edit}\n")
+        attempt = await bench.attempt(trigger=trigger)
+        outcome = await attempt.run()
+        assert outcome.status is BuildStatus.ACTIVE, outcome.message
+        told += [line for line in bench.output(attempt) if line.startswith("Bytecode")]
+    # The config was edited, the engine was not.
+    assert [line[: line.index(" were")] for line in told] == [
+        "Bytecode compiled 2 files; 0",
+        "Bytecode compiled 1 files; 1",
+        "Bytecode compiled 2 files; 0",
+        "Bytecode compiled 2 files; 0",
+    ]
+
+
+@in_loop
+async def test_code_of_a_package_changes_no_bytecode_that_is_kept(tmp_path: Path) -> None:
+    bench = await Bench.at(tmp_path)
+    kept = bench.workshop.layout.build(KEY, BuildId.new()).kept_bytecode
+    await (await bench.attempt()).run()
+    assert list(kept.glob("last/*")), "nothing is kept, so nothing is shown"
+    poison = (
+        f"import os\n"
+        f"for folder, _, names in os.walk({str(kept)!r}):\n"
+        f"    for name in names:\n"
+        f"        try: open(os.path.join(folder, name), 'ab').write(b'poison')\n"
+        f"        except OSError: pass"
+    )
+    told = {}
+    for sandbox in (True, False):
+        bench = replace(bench, workshop=replace(bench.workshop, sandbox=sandbox))
+        write_package(
+            bench.sources / "config",
+            "ade-config",
+            module_source=f"{poison}\nSANDBOX = {sandbox}\n",
+            while_building=poison,
+        )
+        outcome = await (await bench.attempt()).run()
+        assert outcome.status is BuildStatus.ACTIVE, outcome.message
+        told[sandbox] = [
+            path for path in kept.glob("last/*") if b"poison" in path.read_bytes()[-6:]
+        ]
+    assert told[True] == []
+    assert told[False]
 
 
 @in_loop

@@ -36,6 +36,7 @@ NAMES = {
     "VERIFY": str(VERIFY_IMPORTS),
     "COLLECT": str(COLLECT_METADATA),
     "COMPILE": str(COMPILE_BYTECODE),
+    "KEPT": str(PATHS.kept_bytecode),
 }
 
 
@@ -89,7 +90,7 @@ def test_whole_plan_with_uv_and_requirements() -> None:
             "install_config: /bin/uv pip install --no-sources --python VENV/bin/python"
             " --constraints SCRATCH/engine-hold.txt --no-build -- ade-config==2.1"
         ),
-        ("install_config: /opt/python3.12 -I -S -B COMPILE VENV/lib/python3.12/site-packages"),
+        ("install_config: /opt/python3.12 -I -S -B COMPILE VENV/lib/python3.12/site-packages KEPT"),
         "verify_imports: VENV/bin/python -I -B VERIFY SCRATCH/engine.json ade_engine ade_config",
         "verify_imports: /bin/uv pip check --python VENV/bin/python",
         (
