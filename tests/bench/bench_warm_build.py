@@ -1,7 +1,7 @@
 """A warm build with uv: the sample engine and config by our engine, against ``warm_build.sh``.
 
 Both run the same commands (checked, word by word) in the same environment, on one file system and
-one uv cache, and leave venvs with the same files. Builds come first and fill the cache.
+the same uv caches, and leave venvs with the same files. Builds come first and fill the cache.
 Wheels come from a directory, since what an index takes to answer would only blur the ratio; with a
 proxy that nobody listens at, whoever asked for more would fail. ``--index`` has the index asked.
 

@@ -10,6 +10,9 @@ set -e
 uv=$1 python=$2 operator_python=$3 steps=$4 wheels=$5 engine=$6 config=$7 venv=$8 scratch=$9 kept=${10}
 index=${wheels:+"--no-index --find-links $wheels"}
 
+# Wheels are built with the cache of the config, where a build of ours has compiled the tools.
+own_uv=${kept%/*}/uv
+
 # What a build begins with: copies of the sources that nobody else writes to.
 mkdir -p "$HOME" "$TMPDIR" "$scratch/engine-wheel" "$scratch/config-wheel" "${venv%/*}"
 rm -rf "$kept"
@@ -21,7 +24,8 @@ cd "$scratch"
 "$uv" venv --no-project --python "$python" "$venv"
 
 # shellcheck disable=SC2086 # index is several words
-"$uv" build --wheel --no-sources --python "$python" $index --out-dir "$scratch/engine-wheel" "$scratch/engine"
+UV_CACHE_DIR=$own_uv \
+  "$uv" build --wheel --no-sources --python "$python" $index --out-dir "$scratch/engine-wheel" "$scratch/engine"
 # shellcheck disable=SC2086
 "$uv" pip install --no-sources --python "$venv/bin/python" $index --no-build -- \
   "$scratch"/engine-wheel/*.whl
@@ -36,7 +40,8 @@ echo "{\"name\": \"ade-engine\", \"version\": \"$version\", \"record_sha256\": \
   >engine.json
 
 # shellcheck disable=SC2086
-"$uv" build --wheel --no-sources --python "$python" $index --out-dir "$scratch/config-wheel" "$scratch/config"
+UV_CACHE_DIR=$own_uv \
+  "$uv" build --wheel --no-sources --python "$python" $index --out-dir "$scratch/config-wheel" "$scratch/config"
 # shellcheck disable=SC2086
 "$uv" pip install --no-sources --python "$venv/bin/python" $index \
   --constraints "$scratch/engine-hold.txt" --no-build -- "$scratch"/config-wheel/*.whl
