@@ -32,12 +32,14 @@ from configbuild.kube.client import (
     PermissionMissingError,
     Right,
 )
+from configbuild.kube.clock import ServerClock
 from configbuild.kube.connection import load_connection
 from configbuild.kube.reconciler import Reconciler
 from configbuild.kube.watch import Watcher
 from configbuild.logstore import LogStore
 from configbuild.metrics import Metrics, measure
 from configbuild.metrics.words import SandboxState
+from configbuild.notices import Notices
 from configbuild.serving import make_access, make_certificate
 from configbuild.settings import Settings
 from configbuild.tuning import tune
@@ -78,11 +80,15 @@ async def run_operator(settings: Settings, *, namespaces: Sequence[str]) -> None
         await asyncio.to_thread(remove_tree, settings.layout.scratch_root)
         interpreters = await probe([settings.python_bin, *settings.python_bins])
         metrics = _metrics(settings)
+        notices = Notices()
+        clock = ServerClock(notices, told=metrics.clock_is_ahead)
         async with (
-            Cluster(await load_connection(), asked=metrics.asked) as cluster,
+            Cluster(await load_connection(), asked=metrics.asked, heard=clock.heard) as cluster,
             _log_store(settings, cluster) as log_store,
         ):
-            await _operate(settings, namespaces, interpreters, cluster, log_store, metrics, stop)
+            await _operate(
+                settings, namespaces, interpreters, cluster, log_store, metrics, notices, stop
+            )
 
 
 async def _operate(
@@ -92,11 +98,11 @@ async def _operate(
     cluster: Cluster,
     log_store: LogStore | None,
     metrics: Metrics,
+    notices: Notices,
     stop: asyncio.Event,
 ) -> None:
-    warnings = sandbox_warnings(settings)
-    for warning in warnings:
-        logger.warning("%s", warning)
+    for number, warning in enumerate(sandbox_warnings(settings)):
+        notices.begin(f"sandbox {number}", warning)
     reconciler = Reconciler(
         cluster=cluster, namespaces=namespaces, relist_s=settings.relist_seconds
     )
@@ -135,7 +141,7 @@ async def _operate(
         ready=lambda: [] if watcher.ready.is_set() else ["watch of ConfigBuilds"],
         recorded=reconciler.status_writer.wait_until_written,
         copies=builds.copies,
-        warnings=warnings,
+        warnings=notices.texts,
     )
     app.add_middleware(CountedStreams, began=metrics.stream_began, ended=metrics.stream_ended)
     async with _stopping_when(stop) as group:

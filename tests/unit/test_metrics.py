@@ -155,6 +155,7 @@ def test_gauges_tell_what_is_so_when_they_are_read(
     metrics.describe(version="1", safe_mode=True, limits={"running": 2, "waiting": 1000})
     metrics.guarded_by(SandboxState.OFF)
     metrics.cache_takes(7)
+    metrics.clock_is_ahead(-31.5)
     get = registry.get_sample_value
     assert get("configbuild_builds_running") == 2
     assert get("configbuild_builds_waiting") == 3
@@ -167,6 +168,7 @@ def test_gauges_tell_what_is_so_when_they_are_read(
     assert get("configbuild_sandbox_state", {"state": "off"}) == 1
     assert get("configbuild_sandbox_state", {"state": "enforced"}) == 0
     assert get("configbuild_cache_bytes") == 7
+    assert get("configbuild_clock_skew_seconds") == -31.5
     free = get("configbuild_volume_free_bytes", {"directory": "venvs"})
     assert 0 < (free or 0) <= (get("configbuild_volume_size_bytes", {"directory": "venvs"}) or 0)
     assert get("configbuild_volume_free_bytes", {"directory": "cache"}) is None

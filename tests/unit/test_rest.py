@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import kopf
@@ -24,7 +26,7 @@ from configbuild.kube.rest import (
 Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
-def asked(answer: Answer, ask: Callable[[Rest], Awaitable[Any]]) -> Any:
+def asked(answer: Answer, ask: Callable[[Rest], Awaitable[Any]], **options: Any) -> Any:
     """Ask a server that gives ``answer`` to everything."""
 
     async def main() -> Any:
@@ -32,7 +34,8 @@ def asked(answer: Answer, ask: Callable[[Rest], Awaitable[Any]]) -> Any:
         app.router.add_route("*", "/{rest:.*}", answer)
         async with TestServer(app) as server:
             server_url = str(server.make_url("")).rstrip("/")
-            rest = Rest(Connection(kopf.ConnectionInfo(server=server_url, token="the-token")))
+            connection = Connection(kopf.ConnectionInfo(server=server_url, token="the-token"))
+            rest = Rest(connection, **options)
             try:
                 return await ask(rest)
             finally:
@@ -112,3 +115,22 @@ def test_answer_without_json_is_a_failure() -> None:
 
     with pytest.raises(FAILURES):
         asked(page, lambda rest: rest.get("/x", {}))
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_time_of_each_answer_is_told_with_that_of_the_request(status: int) -> None:
+    heard: list[tuple[str, float, float]] = []
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({}, status=status, headers={"Date": "the date"})
+
+    async def ask(rest: Rest) -> None:
+        with suppress(NotFoundError):
+            await rest.get("/x", {})
+
+    before = time.time()
+    asked(answer, ask, heard=lambda *told: heard.append(told))
+
+    ((date, asked_at, took_s),) = heard
+    assert date == "the date"
+    assert before <= asked_at <= asked_at + took_s <= time.time()

@@ -40,6 +40,17 @@ async def test_ready_is_who_misses_nothing(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()) == (200, {"status": "ok", "warnings": []})
 
 
+@in_loop
+async def test_ready_tells_what_there_is_to_warn_of_at_that_moment(tmp_path: Path) -> None:
+    warnings = ["the clock is off"]
+    async with site(tmp_path, warnings=lambda: warnings) as here:
+        answer = await here.http.get("/readyz")
+        assert (answer.status_code, answer.json()["warnings"]) == (200, ["the clock is off"])
+
+        warnings.clear()
+        assert (await here.http.get("/readyz")).json()["warnings"] == []
+
+
 @pytest.mark.parametrize(
     ("accept", "content_type"),
     [("*/*", "text/plain"), ("application/openmetrics-text", "application/openmetrics-text")],

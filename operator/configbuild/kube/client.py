@@ -14,8 +14,10 @@ from configbuild.kube.rest import (
     Asked,
     ConflictError,
     ForbiddenError,
+    Heard,
     NotFoundError,
     Rest,
+    hear_nothing,
     tell_nobody,
     words_of,
 )
@@ -83,8 +85,14 @@ class CrdMissingError(ClusterError):
 class Cluster:
     """A client for one API server; also where ConfigMaps and Secrets of sources come from."""
 
-    def __init__(self, connection: Connection, *, asked: Asked = tell_nobody) -> None:
-        self._rest = Rest(connection, asked=asked)
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        asked: Asked = tell_nobody,
+        heard: Heard = hear_nothing,
+    ) -> None:
+        self._rest = Rest(connection, asked=asked, heard=heard)
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ image, for what is a handful of requests (docs/decisions/0030).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -62,6 +63,15 @@ def tell_nobody(method: str, path: str, code: int | None) -> None:
     """Keep a request to oneself."""
 
 
+Heard = Callable[[str, float, float], None]
+"""Who is told what time it is for the API server: an answer's ``Date``, the local clock when it was
+asked for (seconds since the epoch), and how many seconds later it began."""
+
+
+def hear_nothing(date: str, asked_at: float, took_s: float) -> None:
+    """Leave the time alone."""
+
+
 class Rest:
     """Sends requests and reads their answers.
 
@@ -69,7 +79,13 @@ class Rest:
     call raises one of :data:`FAILURES`; cancelling it closes its connection.
     """
 
-    def __init__(self, connection: Connection, *, asked: Asked = tell_nobody) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        asked: Asked = tell_nobody,
+        heard: Heard = hear_nothing,
+    ) -> None:
         info = connection.info
         self._connection = connection
         self._session = aiohttp.ClientSession(
@@ -82,6 +98,7 @@ class Rest:
             timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S),
         )
         self._asked = asked
+        self._heard = heard
 
     async def close(self) -> None:
         """Close all connections."""
@@ -132,6 +149,7 @@ class Rest:
             headers = await self._connection.headers()
             if content_type is not None:
                 headers["Content-Type"] = content_type
+            asked_at, began = time.time(), time.monotonic()
             async with self._session.request(
                 method,
                 URL(self._connection.info.server + path.format(**quoted), encoded=True),
@@ -139,11 +157,13 @@ class Rest:
                 data=None if body is None else orjson.dumps(body),
                 headers=headers,
             ) as answer:
+                took_s = time.monotonic() - began
                 data = await answer.read()
         except FAILURES:
             self._asked(method, path, None)
             raise
         self._asked(method, path, answer.status)
+        self._heard(answer.headers.get("Date", ""), asked_at, took_s)
         reason = answer.reason or ""
         if not answer.ok:
             kind = _KINDS.get(answer.status, ApiError)

@@ -98,6 +98,11 @@ class Metrics:
             ["state"],
             registry=registry,
         )
+        self._clock_skew = Gauge(
+            "configbuild_clock_skew_seconds",
+            "By how much the local clock is ahead of the API server's (negative: behind).",
+            registry=registry,
+        )
         for result in RESULTS.values():
             self._build_s.labels(result)
         self._builds.labels(RESULTS[BuildStatus.ACTIVE], SUCCEEDED)
@@ -148,6 +153,10 @@ class Metrics:
     def cache_takes(self, size_bytes: float) -> None:
         """Take note of what the caches take on disk."""
         self._cache_bytes.set(size_bytes)
+
+    def clock_is_ahead(self, seconds: float) -> None:
+        """Take note of how far the local clock is ahead of the API server's."""
+        self._clock_skew.set(seconds)
 
     def describe(self, *, version: str, safe_mode: bool, limits: Mapping[str, int]) -> None:
         """Tell what does not change while a process lives.

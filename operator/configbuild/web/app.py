@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
@@ -47,7 +47,7 @@ def create_app(
     registry: CollectorRegistry = REGISTRY,
     ensure_wait_s: float = 30.0,
     heartbeat_s: float = 15.0,
-    warnings: Sequence[str] = (),
+    warnings: Callable[[], list[str]] = list,
 ) -> FastAPI:
     """Make the application; it owns nothing, and needs no start or end.
 
@@ -69,7 +69,7 @@ def create_app(
         registry=registry,
         ensure_wait_s=ensure_wait_s,
         heartbeat_s=heartbeat_s,
-        warnings=tuple(warnings),
+        warnings=warnings,
     )
     return app
 

@@ -71,7 +71,7 @@ class Backend:
     copy: Callable[[BuildRecord, int], AsyncGenerator[bytes, None] | None] = no_copy
     ensure_wait_s: float = 30.0
     heartbeat_s: float = 15.0
-    warnings: tuple[str, ...] = ()
+    warnings: Callable[[], list[str]] = list
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def settled(self, build_id: BuildId) -> None:

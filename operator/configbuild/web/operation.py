@@ -29,7 +29,7 @@ async def readyz(request: Request, backend: BackendOf) -> Readiness | Response:
     """Tell whether builds can be made, and if not, what is missing."""
     missing = backend.ready()
     if not missing:
-        return Readiness(warnings=list(backend.warnings))
+        return Readiness(warnings=backend.warnings())
     return problem(
         request,
         status=HTTPStatus.SERVICE_UNAVAILABLE,
