@@ -34,6 +34,7 @@ from configbuild.kube.client import (
 )
 from configbuild.kube.clock import ServerClock
 from configbuild.kube.connection import load_connection
+from configbuild.kube.crd_age import CrdAge
 from configbuild.kube.reconciler import Reconciler
 from configbuild.kube.watch import Watcher
 from configbuild.logstore import LogStore
@@ -131,6 +132,8 @@ async def _operate(
     await _first_list(cluster, reconciler, namespaces, _rights(settings), stop)
     if stop.is_set():
         return
+    crd = CrdAge(cluster, notices, told=metrics.crd_is_outdated)
+    await crd.look()
     access = await make_access(settings, cluster)
     certificate = await make_certificate(settings, cluster)
     app = create_app(
@@ -148,6 +151,7 @@ async def _operate(
         group.create_task(builds.run(), name="builds")
         group.create_task(reconciler.run(), name="reconciler")
         group.create_task(watcher.run(), name="watch")
+        group.create_task(crd.watch(interval_s=settings.relist_seconds), name="age of the CRD")
         group.create_task(
             keep_trimmed(
                 settings.layout.cache,

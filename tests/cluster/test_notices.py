@@ -1,13 +1,17 @@
-"""What an operator warns of while it runs: its clock against that of a real API server."""
+"""What an operator warns of while it runs: its clock, and a CRD that is older than itself."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from configbuild.kube import client
@@ -15,9 +19,11 @@ from configbuild.kube.clock import ServerClock
 from configbuild.kube.connection import load_connection
 from configbuild.kube.rest import Heard
 from configbuild.notices import Notices
-from tests.cluster.controlplane import Cluster
-from tests.cluster.operation import Operator
-from tests.cluster.trouble import Prepare
+from configbuild.resource.served import OPENAPI_PATH, served_schema
+from tests.cluster.controlplane import Cluster, ControlPlane, wait_until
+from tests.cluster.controlplane.errors import ApiError
+from tests.cluster.operation import CRD, Operator
+from tests.cluster.trouble import SOON_S, SPEC, Prepare, serve_crd
 
 AHEAD_S = 1000.0
 
@@ -89,3 +95,104 @@ def test_clock_that_agrees_with_the_api_server_again_is_warned_of_no_more(
     assert len(asyncio.run(ask(behind))) == 1
     assert asyncio.run(ask(clock.heard)) == []
     assert skews[0] < -AHEAD_S / 2 < skews[1] < AHEAD_S / 2
+
+
+def serve_older_crd(cluster: Cluster) -> None:
+    """Have a CRD served that lacks a field of spec and one of status."""
+    definition = yaml.safe_load(CRD.read_text())
+    (version,) = definition["spec"]["versions"]
+    parts = version["schema"]["openAPIV3Schema"]["properties"]
+    del parts["spec"]["properties"]["ttl"]
+    del parts["status"]["properties"]["phase"]
+    cluster.kubectl(
+        *("apply", "--server-side", "--force-conflicts", "-f", "-"),
+        stdin=yaml.safe_dump(definition),
+    )
+    wait_until(lambda: _serves_older_crd(cluster), what="it is served", timeout_s=SOON_S)
+
+
+def _serves_older_crd(cluster: Cluster) -> bool:
+    try:
+        schema = served_schema(cluster.get(OPENAPI_PATH))
+    except ApiError:  # the first CRD has just been applied
+        return False
+    return schema is not None and "ttl" not in schema["properties"]["spec"]["properties"]
+
+
+@contextmanager
+def nobody_may_read_openapi(cluster: Cluster, user: str) -> Iterator[None]:
+    """Take that away from the role in which every user has it, also this one."""
+    role = yaml.safe_load(
+        cluster.kubectl("get", "clusterrole", "system:discovery", "-o", "yaml").stdout
+    )
+    rules = role["rules"]
+
+    def replace(rules: list[dict[str, Any]]) -> None:
+        patch = yaml.safe_dump({"rules": rules})
+        cluster.kubectl("patch", "clusterrole", "system:discovery", "--type=merge", "-p", patch)
+
+    kept = [
+        {**rule, "nonResourceURLs": [u for u in rule["nonResourceURLs"] if "openapi" not in u]}
+        for rule in rules
+    ]
+    assert kept != rules
+    assert _may_read_openapi(cluster, user)
+    replace(kept)
+    try:
+        wait_until(
+            lambda: not _may_read_openapi(cluster, user), what="it is forbidden", timeout_s=SOON_S
+        )
+        yield
+    finally:
+        replace(rules)
+
+
+def _may_read_openapi(cluster: Cluster, user: str) -> bool:
+    answer = cluster.kubectl("get", "--raw", OPENAPI_PATH, "--as", user, check=False)
+    return answer.returncode == 0
+
+
+def test_older_crd_is_told_until_the_newer_one_is_applied(
+    plane: ControlPlane, prepare: Prepare
+) -> None:
+    serve_older_crd(plane)
+    operator = prepare(plane, ADE_RELIST_SECONDS="1")
+
+    operator.start()
+
+    (warning,) = warnings_of(operator, "CRD")
+    assert "it drops spec.ttl, status.phase; kubectl apply" in warning
+    assert operator.log.count("is older than this operator") == 1
+    assert metric(operator, "configbuild_crd_outdated") == 1
+    serve_crd(plane)
+    wait_until(
+        lambda: warnings_of(operator, "CRD") == [], what="it is told no more", timeout_s=SOON_S
+    )
+    assert metric(operator, "configbuild_crd_outdated") == 0
+    assert "has all fields now" in operator.log
+
+
+def test_status_is_written_all_the_same_as_far_as_an_older_crd_has_it(
+    plane: ControlPlane, prepare: Prepare
+) -> None:
+    serve_older_crd(plane)
+    operator = prepare(plane)
+    operator.start()
+
+    operator.apply("invoices", SPEC)
+
+    assert "phase" not in operator.wait_for("invoices", "Ready")["status"]
+
+
+def test_operator_that_may_not_read_what_is_served_asks_once_and_works(
+    plane: ControlPlane, prepare: Prepare
+) -> None:
+    serve_older_crd(plane)
+    operator = prepare(plane, ADE_RELIST_SECONDS="1")
+    with nobody_may_read_openapi(plane, operator.user):
+        operator.start()
+        assert warnings_of(operator, "CRD") == []
+        assert operator.log.count("whether the CRD is outdated cannot be told (403") == 1
+        serve_crd(plane)
+        operator.apply("invoices", SPEC)
+        operator.wait_for("invoices", "Ready")

@@ -156,6 +156,7 @@ def test_gauges_tell_what_is_so_when_they_are_read(
     metrics.guarded_by(SandboxState.OFF)
     metrics.cache_takes(7)
     metrics.clock_is_ahead(-31.5)
+    metrics.crd_is_outdated(True)
     get = registry.get_sample_value
     assert get("configbuild_builds_running") == 2
     assert get("configbuild_builds_waiting") == 3
@@ -169,6 +170,7 @@ def test_gauges_tell_what_is_so_when_they_are_read(
     assert get("configbuild_sandbox_state", {"state": "enforced"}) == 0
     assert get("configbuild_cache_bytes") == 7
     assert get("configbuild_clock_skew_seconds") == -31.5
+    assert get("configbuild_crd_outdated") == 1
     free = get("configbuild_volume_free_bytes", {"directory": "venvs"})
     assert 0 < (free or 0) <= (get("configbuild_volume_size_bytes", {"directory": "venvs"}) or 0)
     assert get("configbuild_volume_free_bytes", {"directory": "cache"}) is None

@@ -11,6 +11,7 @@ from configbuild.errors import ClusterError, SourceError
 from configbuild.kube.connection import Connection
 from configbuild.kube.rest import (
     FAILURES,
+    ApiError,
     Asked,
     ConflictError,
     ForbiddenError,
@@ -93,6 +94,7 @@ class Cluster:
         heard: Heard = hear_nothing,
     ) -> None:
         self._rest = Rest(connection, asked=asked, heard=heard)
+        self._validation = "Strict"
 
     async def __aenter__(self) -> Self:
         return self
@@ -161,16 +163,11 @@ class Cluster:
         """Merge ``patch`` into the status of exactly that version of an object.
 
         ``None`` if the object has moved on or is gone: read it again. The version is the only guard
-        against writing to a deleted and recreated object.
+        against writing to a deleted and recreated object. What an older CRD does not know is lost.
         """
         body = {"metadata": {"resourceVersion": resource_version}, "status": patch}
         try:
-            answer: dict[str, Any] = await self._rest.merge_patch(
-                f"{_ONE}/status",
-                _variables(key),
-                body,
-                {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"},
-            )
+            answer = await self._patch_status(key, body)
         except (ConflictError, NotFoundError):
             return None
         except ForbiddenError as error:
@@ -230,6 +227,20 @@ class Cluster:
             return None
         alive = [pod for pod in pods["items"] if not _has_ended(pod)]
         return {BuildId(pod["metadata"]["labels"][BUILD_LABEL]) for pod in alive}
+
+    async def _patch_status(self, key: ConfigKey, body: Mapping[str, Any]) -> dict[str, Any]:
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": self._validation}
+        path, variables = f"{_ONE}/status", _variables(key)
+        answer: dict[str, Any]
+        try:
+            answer = await self._rest.merge_patch(path, variables, body, query)
+        except ApiError as error:
+            if self._validation == "Ignore" or "unknown field" not in error.body:
+                raise
+            # An older CRD; CrdAge warns of it. A status without some fields is better than none.
+            self._validation = "Ignore"
+            answer = await self._patch_status(key, body)
+        return answer
 
     async def create_event(self, namespace: str, event: dict[str, Any]) -> None:
         """Create a Kubernetes Event; one that cannot be created is logged and let go."""

@@ -103,6 +103,11 @@ class Metrics:
             "By how much the local clock is ahead of the API server's (negative: behind).",
             registry=registry,
         )
+        self._crd_outdated = Gauge(
+            "configbuild_crd_outdated",
+            "1 while the CRD that is served lacks fields of this operator's.",
+            registry=registry,
+        )
         for result in RESULTS.values():
             self._build_s.labels(result)
         self._builds.labels(RESULTS[BuildStatus.ACTIVE], SUCCEEDED)
@@ -157,6 +162,10 @@ class Metrics:
     def clock_is_ahead(self, seconds: float) -> None:
         """Take note of how far the local clock is ahead of the API server's."""
         self._clock_skew.set(seconds)
+
+    def crd_is_outdated(self, outdated: bool) -> None:  # noqa: FBT001 - its only argument
+        """Take note of whether the CRD lacks fields."""
+        self._crd_outdated.set(outdated)
 
     def describe(self, *, version: str, safe_mode: bool, limits: Mapping[str, int]) -> None:
         """Tell what does not change while a process lives.

@@ -87,6 +87,8 @@ def resource_of(path: str) -> str:
 
     ``path`` is a pattern with its variables, of which there are a dozen in the code.
     """
+    if path.startswith("/openapi/"):
+        return "openapi"
     parts = _VARIABLE.sub("", path).strip("/").split("/")
     kinds = parts[3:] if parts[0] == "apis" else parts[2:]
     if kinds[:1] == ["namespaces"]:
