@@ -45,7 +45,7 @@ from configbuild.serving import make_access, make_certificate
 from configbuild.settings import Settings
 from configbuild.tuning import tune
 from configbuild.version import operator_version
-from configbuild.volume import check_volume
+from configbuild.volume import check_volume, watch_volume
 from configbuild.web.app import create_app
 from configbuild.web.counted import CountedStreams
 from configbuild.web.server import serve
@@ -170,6 +170,7 @@ async def _operate(
             ),
             name="http",
         )
+        group.create_task(watch_volume(settings.layout, notices), name="volume")
         group.create_task(measure(settings.layout.cache, metrics.cache_takes), name="cache size")
         for keep in certificate.upkeep:
             group.create_task(keep(), name="certificate")

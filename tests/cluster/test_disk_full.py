@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cluster.controlplane import Cluster, wait_until
 from tests.cluster.operation import Operator, condition_of, install_rights
@@ -86,6 +87,14 @@ class Disk:
         with _until_full():
             for number in range(1_000_000):
                 (self.root / f"ballast-{number}").touch()
+
+    def mount_again(self, option: str) -> None:
+        """Have it read-only (``ro``) or not (``rw``), from within its namespace."""
+        assert self.operator.process is not None
+        enter = ["nsenter", f"--target={self.operator.process.pid}", "--user", "--mount"]
+        where = str(self.operator.directory / self.name)
+        argv = [*enter, "--preserve-credentials", "mount", "-o", f"remount,{option}", where]
+        subprocess.run(argv, check=True)
 
     def empty(self) -> None:
         """Make room again."""
@@ -288,6 +297,43 @@ def test_full_disk_where_a_journal_would_begin_is_told_and_room_is_all_it_takes(
     after = operator.wait_for("invoices", "Ready")["status"]
     assert after["build"]["trigger"] == "SpecChanged"
     assert [row["id"] for row in after["history"]] == [active["buildId"]]
+
+
+def test_disk_that_becomes_read_only_is_told_by_the_next_scrape(operator_on: MakeDisk) -> None:
+    disk = operator_on("logs", size="64m")
+    assert _writable(disk.operator) == 1
+
+    disk.mount_again("ro")
+    assert _writable(disk.operator) == 0
+
+    disk.mount_again("rw")
+    assert _writable(disk.operator) == 1
+
+
+def test_disk_with_next_to_no_room_is_warned_of_before_a_build_meets_it(
+    operator_on: MakeDisk,
+) -> None:
+    disk = operator_on("logs", size="900k")
+
+    def warned() -> bool:
+        with disk.operator.client() as client:
+            warnings: list[str] = client.get("/readyz").json()["warnings"]
+        place = disk.operator.directory / "logs"
+        return f"ADE_LOGS_DIR: {place} is full: builds will fail" in warnings
+
+    wait_until(warned, what="it is warned of", timeout_s=30)
+    assert "is full: builds will fail" in disk.operator.log
+
+
+def _writable(operator: Operator) -> float:
+    with operator.client() as client:
+        text = client.get("/metrics").text
+    (family,) = [
+        family
+        for family in text_string_to_metric_families(text)
+        if family.name == "configbuild_volume_writable"
+    ]
+    return {sample.labels["directory"]: sample.value for sample in family.samples}["logs"]
 
 
 def _write_config_that_waits(operator: Operator, gate: Gate, *, before: str | None) -> None:

@@ -174,6 +174,10 @@ def test_gauges_tell_what_is_so_when_they_are_read(
     free = get("configbuild_volume_free_bytes", {"directory": "venvs"})
     assert 0 < (free or 0) <= (get("configbuild_volume_size_bytes", {"directory": "venvs"}) or 0)
     assert get("configbuild_volume_free_bytes", {"directory": "cache"}) is None
+    inodes = os.statvfs(tmp_path).f_files or None
+    assert get("configbuild_volume_inodes", {"directory": "venvs"}) == inodes
+    assert get("configbuild_volume_writable", {"directory": "venvs"}) == 1
+    assert get("configbuild_volume_writable", {"directory": "cache"}) == 0
     load, phases[:] = replace(load, waiting=0, waiting_since=None), []
     assert get("configbuild_queue_oldest_seconds") == 0
 

@@ -1,9 +1,12 @@
-"""A volume that cannot be written to, as it is found at start."""
+"""A volume that cannot be written to, as it is found at start and later."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from configbuild.layout import Layout
-from configbuild.volume import VolumeError, check_volume
+from configbuild.notices import Notices
+from configbuild.volume import VolumeError, check_volume, is_writable, troubles, watch_volume
 
 
 def layout_in(root: Path) -> Layout:
@@ -86,3 +90,68 @@ def test_full_volume_is_told_and_does_not_end_the_operator(
     check_volume(layout_in(tmp_path))
 
     assert f"{tmp_path / 'venvs'} is full" in caplog.text
+
+
+# Run in a mount namespace of its own, which takes the file system with it.
+_ON_A_DISK = """\
+set -e
+mount -t tmpfs -o size=2m,nr_inodes=20 none "$0"
+cd "$0"
+mkdir venvs logs cache
+"""
+_TELL = (
+    "import sys; from pathlib import Path; from tests.unit.test_volume import layout_in;"
+    "from configbuild.volume import is_writable, troubles;"
+    "print(dict(troubles(layout_in(Path(sys.argv[1]))))['ADE_LOGS_DIR'],"
+    " is_writable(Path(sys.argv[1]) / 'logs'))"
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("true", "None True"),
+        ("head -c 1500000 /dev/zero > file", "ADE_LOGS_DIR: {}/logs is full: .* True"),
+        ("touch $(seq 30) || true", "ADE_LOGS_DIR: {}/logs is full: .* True"),
+        ('mount -o remount,ro "$0"', "ADE_LOGS_DIR: .* cannot write .*without readOnly False"),
+        ("rmdir logs", "ADE_LOGS_DIR: {}/logs cannot be reached .* False"),
+    ],
+    ids=["as it should be", "no bytes", "no inodes", "read-only", "gone"],
+)
+def test_trouble_is_told_as_the_file_system_has_it(tmp_path: Path, what: str, told: str) -> None:
+    script = f'{_ON_A_DISK}{what}\ncd "$1"\nexec "$2" -c "$3" "$0"'
+    argv = [
+        *("unshare", "--map-root-user", "--mount", "sh", "-c", script),
+        *(str(tmp_path), str(Path(__file__).parents[2]), sys.executable, _TELL),
+    ]
+
+    answer = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert answer.returncode == 0, answer.stderr
+    assert re.fullmatch(told.format(re.escape(str(tmp_path))), answer.stdout.strip())
+
+
+def test_directory_that_goes_while_the_operator_runs_is_warned_of_until_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    layout, notices = layout_in(tmp_path), Notices()
+    check_volume(layout)
+
+    async def until(*settings: str) -> None:
+        while [text.partition(":")[0] for text in notices.texts()] != list(settings):  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        watching = asyncio.create_task(watch_volume(layout, notices, interval_s=0))
+        layout.logs.rmdir()
+        await until("ADE_LOGS_DIR")
+        layout.logs.mkdir()
+        await until()
+        watching.cancel()
+
+    asyncio.run(main())
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert dict(troubles(layout))["ADE_LOGS_DIR"] is None
+    assert is_writable(layout.logs)

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from configbuild.builds.runner import Load
 from configbuild.layout import Layout
 from configbuild.metrics.words import OTHER, PHASES
+from configbuild.volume import is_writable
 
 
 class Standing(Collector):
@@ -67,12 +68,31 @@ class Standing(Collector):
             "What is left of it for the operator.",
             labels=["directory"],
         )
+        inodes = GaugeMetricFamily(
+            "configbuild_volume_inodes",
+            "How many files it can have; absent where it has no such limit.",
+            labels=["directory"],
+        )
+        free_inodes = GaugeMetricFamily(
+            "configbuild_volume_free_inodes",
+            "How many more files it can have.",
+            labels=["directory"],
+        )
+        writable = GaugeMetricFamily(
+            "configbuild_volume_writable",
+            "1 if the operator may write to a directory, 0 if it is read-only, another's or gone.",
+            labels=["directory"],
+        )
         for name in ("venvs", "logs", "cache"):
+            directory = getattr(self._layout, name)
+            writable.add_metric([name], is_writable(directory))
             try:
-                found = os.statvfs(getattr(self._layout, name))
-            except OSError:  # not made yet
+                found = os.statvfs(directory)
+            except OSError:  # gone
                 continue
             size.add_metric([name], found.f_blocks * found.f_frsize)
             free.add_metric([name], found.f_bavail * found.f_frsize)
-        yield size
-        yield free
+            if found.f_files:
+                inodes.add_metric([name], found.f_files)
+                free_inodes.add_metric([name], found.f_favail)
+        yield from (size, free, inodes, free_inodes, writable)
