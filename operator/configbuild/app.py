@@ -133,7 +133,6 @@ async def _operate(
     if stop.is_set():
         return
     crd = CrdAge(cluster, notices, told=metrics.crd_is_outdated)
-    await crd.look()
     access = await make_access(settings, cluster)
     certificate = await make_certificate(settings, cluster)
     app = create_app(

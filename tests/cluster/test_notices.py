@@ -42,6 +42,13 @@ def warnings_of(operator: Operator, word: str) -> list[str]:
     return [text for text in texts if word in text]
 
 
+def told(operator: Operator, word: str) -> list[str]:
+    """Wait until ``/readyz`` warns of something."""
+    return wait_until(
+        lambda: warnings_of(operator, word), what=f"{word} is warned of", timeout_s=SOON_S
+    )
+
+
 def metric(operator: Operator, name: str) -> float:
     """The value of a gauge without labels."""
     with operator.client() as http:
@@ -66,7 +73,7 @@ def test_clock_that_is_off_is_told_by_readyz_metric_and_log(
     operator.configure(PYTHONPATH=str(site))
     operator.start()
 
-    (warning,) = warnings_of(operator, "clock")
+    (warning,) = told(operator, "clock")
     assert "ahead of the API server's" in warning
     assert metric(operator, "configbuild_clock_skew_seconds") > AHEAD_S / 2
     assert operator.log.count("the clock of this node is") == 1
@@ -160,7 +167,7 @@ def test_older_crd_is_told_until_the_newer_one_is_applied(
 
     operator.start()
 
-    (warning,) = warnings_of(operator, "CRD")
+    (warning,) = told(operator, "CRD")
     assert "it drops spec.ttl, status.phase; kubectl apply" in warning
     assert operator.log.count("is older than this operator") == 1
     assert metric(operator, "configbuild_crd_outdated") == 1
@@ -191,8 +198,13 @@ def test_operator_that_may_not_read_what_is_served_asks_once_and_works(
     operator = prepare(plane, ADE_RELIST_SECONDS="1")
     with nobody_may_read_openapi(plane, operator.user):
         operator.start()
+        wait_until(
+            lambda: "whether the CRD is outdated cannot be told (403" in operator.log,
+            what="it is told that nothing can be told",
+            timeout_s=SOON_S,
+        )
         assert warnings_of(operator, "CRD") == []
-        assert operator.log.count("whether the CRD is outdated cannot be told (403") == 1
         serve_crd(plane)
         operator.apply("invoices", SPEC)
         operator.wait_for("invoices", "Ready")
+        assert operator.log.count("whether the CRD is outdated cannot be told") == 1

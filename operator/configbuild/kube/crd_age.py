@@ -42,7 +42,11 @@ class CrdAge:
         self._readable = True
 
     async def watch(self, *, interval_s: float) -> None:
-        """Look now and then, until cancelled; or until it is plain that it may not be looked at."""
+        """Look now, and then again and again, until cancelled.
+
+        Or until it is plain that it may not be looked at.
+        """
+        await self.look()
         while self._readable:
             await asyncio.sleep(min(interval_s, _LOOK_AGAIN_S) if self._outdated else interval_s)
             await self.look()
