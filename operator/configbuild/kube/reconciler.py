@@ -32,8 +32,8 @@ from configbuild.model import ConfigKey
 
 logger = logging.getLogger(__name__)
 
-# The first sweep after a start waits until what runs has been seen, and others have had their turn:
-# while thousands are in line for their first look, it would only keep them waiting.
+# The first sweep after a start waits until what is there has been looked at, and then for what
+# comes at once: while thousands are in line for their first look, it would only keep them waiting.
 _FIRST_SWEEP_S = 10.0
 _FIRST_SWEEP_AT_LAST_S = 60.0
 
@@ -185,11 +185,11 @@ class Reconciler:
             logger.exception("sweeping failed")
 
     async def _settle_in(self) -> None:
-        """Wait until the objects that were there at the start have been looked at."""
+        """Wait until the objects that were there at the start have been looked at, and a moment."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_SWEEP_AT_LAST_S):
-                await asyncio.sleep(_FIRST_SWEEP_S)
                 await self._queue.drained()
+                await asyncio.sleep(_FIRST_SWEEP_S)
 
     async def _watch_the_clock(self) -> None:
         """Look at configs whose time has come, by the wall clock however it was set meanwhile."""
