@@ -39,3 +39,18 @@ class Cage:
     writable: tuple[Path, ...]
     ports: tuple[int, ...] = ()
     limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a command needs beside the system itself; in a sandbox it gets nothing else.
+
+    ``program``: what it runs, wherever that is installed. ``writable``: what is there and may be
+    changed, with all below it; ``readable``: what may be read. ``ports`` are those of TCP that it
+    connects to; without any it has no network.
+    """
+
+    program: Path
+    writable: tuple[Path, ...]
+    readable: tuple[Path, ...] = ()
+    ports: tuple[int, ...] = ()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from configbuild.caches import hold
-from configbuild.cage import Cage, Limits
+from configbuild.cage import Cage, Limits, Reach
 from configbuild.durations import format_duration
 from configbuild.errors import BuildTimeoutError, CommandError, ConfigBuildError, StepError
 from configbuild.events import Body, BuildStep
@@ -56,7 +56,7 @@ from configbuild.provenance import Provenance, write_provenance
 from configbuild.receipt import CommandRecord, EngineFacts, StepRecord, installed, wheel_name
 from configbuild.requirements import requirement_name
 from configbuild.sandbox import environment_for, make_cage, source_cage, step_environment
-from configbuild.sources import Ran, Reach, ResolvedSources, Workplace
+from configbuild.sources import Ran, ResolvedSources, Workplace
 from configbuild.trees import Tree
 from configbuild.wheels import KeptWheels, wheel_key
 
@@ -311,7 +311,8 @@ class _Run:
         async def run(
             argv: Sequence[str], *, environment: Mapping[str, str], directory: Path, reach: Reach
         ) -> Ran:
-            cage = self.source_cage(reach)
+            caged = self.request.sandbox
+            cage = source_cage(reach, self.request.limits) if caged else None
             command = Command(argv=tuple(argv), env=environment, cwd=directory, cage=cage)
             its_output = self.report.step_output(Step.FETCH_CONFIG)  # with a tail of its own
             ended = await launcher.run(command, its_output, grace_s=self.request.grace_s)
@@ -442,17 +443,6 @@ class _Run:
             index_urls=request.spec.install.index.urls,
             environment=self.environment,
             limits=request.limits,
-        )
-
-    def source_cage(self, reach: Reach) -> Cage | None:
-        if not self.request.sandbox:
-            return None
-        return source_cage(
-            reach.program,
-            readable=reach.readable,
-            writable=reach.writable,
-            ports=reach.ports,
-            limits=self.request.limits,
         )
 
     def after(self, step: Step) -> None:

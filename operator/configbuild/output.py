@@ -15,6 +15,7 @@ import time
 from typing import Protocol, Self
 
 from configbuild.model import Stream
+from configbuild.tuning import brief_turns
 
 # Measured: 64 KiB a read is the fastest, and what is made of one chunk still takes under 3 ms.
 CHUNK_BYTES = 64 * 1024
@@ -93,7 +94,8 @@ class CommandOutput:
 
     def _run(self) -> None:
         try:
-            self._read()
+            with brief_turns():
+                self._read()
         except BaseException as failure:  # noqa: BLE001 - it surfaces from Launcher.run
             self.failure = failure
         for read_end in self._streams:

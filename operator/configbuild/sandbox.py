@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import assert_never
 from urllib.parse import urlsplit
 
-from configbuild.cage import Cage, Limits
+from configbuild.cage import Cage, Limits, Reach
 from configbuild.installers import Access, PlannedCommand, Toolchain
 from configbuild.layout import BuildPaths, Caches
 from configbuild.steps import (
@@ -169,23 +169,16 @@ def make_cage(
     )
 
 
-def source_cage(
-    program: Path,
-    *,
-    readable: Iterable[Path],
-    writable: Iterable[Path],
-    ports: tuple[int, ...],
-    limits: Limits,
-) -> Cage:
+def source_cage(reach: Reach, limits: Limits) -> Cage:
     """Decide what a command may do that fetches a source: what it says it needs, and the system.
 
     It resolves no names: where it connects to was looked up and checked before.
     """
-    system = [*_SYSTEM, *(_NETWORK if ports else ())]
+    system = [*_SYSTEM, *(_NETWORK if reach.ports else ())]
     return Cage(
-        readable=(*map(Path, system), *_program(program), *readable),
-        writable=(Path("/dev/null"), *writable),
-        ports=ports,
+        readable=(*map(Path, system), *_program(reach.program), *reach.readable),
+        writable=(Path("/dev/null"), *reach.writable),
+        ports=reach.ports,
         limits=limits,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ from tests.packages import write_package
 CUT_OFF = ("unshare", "--map-root-user", "--net")
 
 pytestmark = pytest.mark.skipif(
-    subprocess.run([*CUT_OFF, "true"], capture_output=True, check=False).returncode != 0,
-    reason="no network namespace may be made here",
+    os.environ.get("CI") != "true"
+    and subprocess.run([*CUT_OFF, "true"], capture_output=True, check=False).returncode != 0,
+    reason="no network namespace may be made here; in CI there has to be one",
 )
 
 

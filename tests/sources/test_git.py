@@ -20,9 +20,10 @@ import pytest
 from configbuild.archives import Limits
 from configbuild.builds.inquiry import inquire
 from configbuild.cage import Limits as CageLimits
+from configbuild.cage import Reach
 from configbuild.errors import SourceError, SourceKindError
 from configbuild.model import GitSource
-from configbuild.sources import Git, HostRules, Ran, Reach, Workplace
+from configbuild.sources import Git, HostRules, Ran, Workplace
 from configbuild.sources import git as git_module
 from configbuild.sources.git import GitTree
 from configbuild.sources.git import Repository as Declared

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from configbuild.cage import Limits
+from configbuild.cage import Limits, Reach
 from configbuild.model import Stream
 from configbuild.process import Command, Launcher
 from configbuild.sandbox import source_cage
-from configbuild.sources import Ran, Reach
+from configbuild.sources import Ran
 
 # The answer to a question about one reference has some hundred bytes; a server may have more to say
 # that nobody asked for.
@@ -35,15 +35,7 @@ async def inquire(
     all that this started, and reaps it.
     """
     answer = _Answer()
-    cage = None
-    if limits is not None:
-        cage = source_cage(
-            reach.program,
-            readable=reach.readable,
-            writable=reach.writable,
-            ports=reach.ports,
-            limits=limits,
-        )
+    cage = source_cage(reach, limits) if limits is not None else None
     async with await Launcher.start() as launcher:
         command = Command(argv=tuple(argv), env=environment, cwd=directory, cage=cage)
         ended = await launcher.run(command, answer, grace_s=_GRACE_S)

@@ -15,7 +15,6 @@ from configbuild.sources.git import Git as Git
 from configbuild.sources.hosts import HostRules as HostRules
 from configbuild.sources.index import IndexAccess as IndexAccess
 from configbuild.sources.remote import Ran as Ran
-from configbuild.sources.remote import Reach as Reach
 from configbuild.sources.remote import RemoteTree as RemoteTree
 from configbuild.sources.remote import Run as Run
 from configbuild.sources.remote import Workplace as Workplace

@@ -7,7 +7,7 @@ and redirects are not followed, since Git would check none of them. Credentials 
 environment of git alone, bound to the one URL; they stand in no argument and no file.
 
 Should a server or a repository make git do something else all the same: each command says what it
-needs (:class:`~configbuild.sources.remote.Reach`), and is run where it gets nothing more.
+needs (:class:`~configbuild.cage.Reach`), and is run where it gets nothing more.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from configbuild.archives import Limits
+from configbuild.cage import Reach
 from configbuild.errors import SourceError, SourceKindError
 from configbuild.failures import last_words
 from configbuild.model import GitSource
@@ -27,7 +28,7 @@ from configbuild.origins import Repository as Origin
 from configbuild.redaction import Redactor
 from configbuild.sources.archive import unpack
 from configbuild.sources.hosts import Admitted, HostRules
-from configbuild.sources.remote import Ran, Reach, Run, Workplace
+from configbuild.sources.remote import Ran, Run, Workplace
 from configbuild.sources.secrets import Credentials
 
 FIELD = "spec.config.git"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from configbuild.cage import Reach
 from configbuild.origins import Archive, Repository
 
 
@@ -24,21 +25,6 @@ class Ran:
     status: int
     output: bytes = b""
     tail: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """What a command needs beside the system itself; in a sandbox it gets nothing else.
-
-    ``program``: what it runs, wherever that is installed. ``writable``: what is there and may be
-    changed, with all below it; ``readable``: what may be read. ``ports`` are those of TCP that it
-    connects to; without any it has no network.
-    """
-
-    program: Path
-    writable: tuple[Path, ...]
-    readable: tuple[Path, ...] = ()
-    ports: tuple[int, ...] = ()
 
 
 class Run(Protocol):
