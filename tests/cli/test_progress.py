@@ -25,6 +25,7 @@ from tests.cli.support import (
     gate,
     quick_bench,
 )
+from tests.cluster.controlplane import wait_until
 from tests.process.support import has_ended, processes_with, watching
 
 # Goes before the stand-in of the web tests. Before the config is installed it writes what a
@@ -71,6 +72,14 @@ def signals_are_not_ignored() -> Iterator[None]:
 def processes_of(bench: Bench) -> set[int]:
     """Everything that a build runs has this in its environment."""
     return processes_with(f"UV_CACHE_DIR={bench.workdir}/cache/default/uv")
+
+
+def both_processes_of(bench: Bench) -> set[int]:
+    def both() -> set[int] | None:
+        found = processes_of(bench)
+        return found if len(found) >= 2 else None
+
+    return wait_until(both, what="a command and its daemon run", timeout_s=PATIENCE_S)
 
 
 @contextlib.contextmanager
@@ -209,8 +218,8 @@ def test_build_does_not_wait_for_a_reader_that_takes_nothing(bench: Bench) -> No
 def test_signal_ends_every_process_and_the_journal(
     bench: Bench, number: signal.Signals, code: int, words: str
 ) -> None:
-    with held(bench, "-o", "ndjson") as (process, _), watching(processes_of(bench)) as pidfds:
-        assert len(pidfds) >= 2  # the step's command, and what it left in a session of its own
+    # The step's command, and what it left in a session of its own: that may only just begin.
+    with held(bench, "-o", "ndjson") as (process, _), watching(both_processes_of(bench)) as pidfds:
         process.send_signal(number)
         rest, _ = process.communicate(timeout=PATIENCE_S)
         assert all(has_ended(pidfd) for pidfd in pidfds)

@@ -42,7 +42,7 @@ def test_three_rapid_edits_end_in_one_build_and_no_watcher_is_told_what_is_not_s
         last = operator.wait_for("invoices", "Ready")
         version = last["metadata"]["resourceVersion"]
         wait_until(
-            lambda: seen()[-1]["metadata"]["resourceVersion"] == version,
+            lambda: any(body["metadata"]["resourceVersion"] == version for body in seen()),
             what="the watcher has seen the end",
             timeout_s=SOON_S,
         )

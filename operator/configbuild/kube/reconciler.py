@@ -74,7 +74,7 @@ class Reconciler:
             cluster=cluster,
             objects=self._objects,
             builds=lambda: self.builds,
-            gone=lambda body: self.observe(body, deleted=True),
+            observe=self.observe,
         )
 
     @property

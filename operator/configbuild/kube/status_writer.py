@@ -72,6 +72,13 @@ class BuildsView(Protocol):
         """Tell a waiting build's place."""
 
 
+class Observe(Protocol):
+    """Takes note of an object."""
+
+    def __call__(self, body: Body, *, deleted: bool = False) -> None:
+        """See :meth:`.Reconciler.observe`."""
+
+
 class StatusWriter:
     """Writes the status of each marked config until it says what is so."""
 
@@ -81,12 +88,12 @@ class StatusWriter:
         cluster: Cluster,
         objects: ObjectCache,
         builds: Callable[[], BuildsView],
-        gone: Callable[[Body], None],
+        observe: Observe,
     ) -> None:
         self._cluster = cluster
         self._objects = objects
         self._builds = builds
-        self._gone = gone
+        self._observe = observe
         self._queue: WorkQueue[ConfigKey] = WorkQueue()
         self._written_at: dict[ConfigKey, float] = {}
         self._told: dict[ConfigKey, _Told | None] = {}
@@ -208,11 +215,15 @@ class StatusWriter:
         return True
 
     async def _refresh(self, key: ConfigKey) -> None:
-        """Read an object that has moved on since it was seen last."""
+        """Read an object that has moved on since it was seen last.
+
+        It is observed like any other: should an edit be what moved it on, nobody else tells of that
+        once this version is known.
+        """
         body = await self._cluster.get_configbuild(key)
         if body is not None:
-            self._objects.put(body)
+            self._observe(body)
             return
         gone = self._objects.get(key)
         if gone is not None:
-            self._gone(gone)
+            self._observe(gone, deleted=True)
